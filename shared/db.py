@@ -1,0 +1,217 @@
+"""PostgreSQL: the pool, transactions with their after-commit work, and migrations.
+
+Waits are bounded on every side: a checkout, a statement, a lock and an idle transaction each have
+their limit, and what PostgreSQL cannot do now is `Unavailable`, never a hang.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, LiteralString, Self, TypeVar, cast
+
+import orjson
+import psycopg
+from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+
+from shared.errors import SettingsError, Unavailable
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x7EAD1E
+
+# Seconds until a request that finds no connection is told 503.
+_CHECKOUT_SECONDS = 2.0
+
+_CONNECT: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": 3,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "treadle",
+    "options": "-c statement_timeout=15s -c lock_timeout=5s"
+    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+}
+
+# A migration may take its time, but not keep others waiting for a lock.
+_CONNECT_TO_MIGRATE: dict[str, Any] = {**_CONNECT, "options": "-c lock_timeout=10s"}
+
+set_json_dumps(orjson.dumps)
+set_json_loads(orjson.loads)
+
+T = TypeVar("T")
+Parameters = Mapping[str, Any]
+
+
+class Transaction:
+    """One connection's statements. Store functions take it; whoever opened it commits it."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._after_commit: list[Callable[[], object]] = []
+
+    def execute(self, query: LiteralString, parameters: Parameters | None = None) -> int:
+        return self._connection.execute(query, parameters).rowcount
+
+    def one(
+        self, row: type[T], query: LiteralString, parameters: Parameters | None = None
+    ) -> T | None:
+        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, parameters).fetchone()
+
+    def all(
+        self, row: type[T], query: LiteralString, parameters: Parameters | None = None
+    ) -> list[T]:
+        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    def value(self, query: LiteralString, parameters: Parameters | None = None) -> Any:
+        """The first column of the first row, or None."""
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(query, parameters).fetchone()
+
+    def values(self, query: LiteralString, parameters: Parameters | None = None) -> list[Any]:
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    def after_commit(self, act: Callable[..., object], *arguments: Any) -> None:
+        """`act` must neither block nor raise: it hands over to an outbox."""
+        self._after_commit.append(lambda: act(*arguments))
+
+    def committed(self) -> None:
+        for act in self._after_commit:
+            act()
+
+
+class Database:
+    """A pool. Open it in the process that uses it: connections do not survive a fork."""
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        self._pool = ConnectionPool(
+            url,
+            kwargs=_CONNECT,
+            min_size=1,
+            max_size=pool_size,
+            timeout=_CHECKOUT_SECONDS,
+            reconnect_timeout=0,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+
+    def open(self) -> Self:
+        self._pool.open()
+        return self
+
+    def close(self) -> None:
+        self._pool.close(timeout=1)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Generator[Transaction]:
+        """BEGIN … COMMIT, or ROLLBACK if the block raises; then what `after_commit` gathered."""
+        with self._connected() as connection:
+            tx = Transaction(connection)
+            with connection.transaction():
+                yield tx
+        tx.committed()
+
+    @contextmanager
+    def autocommit(self) -> Generator[Transaction]:
+        """Every statement commits by itself: for blocks of a single statement, two trips fewer."""
+        with self._connected() as connection:
+            tx = Transaction(connection)
+            yield tx
+        tx.committed()
+
+    @contextmanager
+    def _connected(self) -> Generator[psycopg.Connection[Any]]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            # Time-outs of pool, statement and lock, lost connections, full disks, deadlocks.
+            log.warning("postgresql unavailable", extra={"error": repr(error)})
+            raise Unavailable("PostgreSQL cannot answer now.") from error
+
+
+class Session:
+    """One connection of its own, outside the pool, for as long as the process lives.
+
+    A session-level advisory lock taken on it says that the process lives, and ends with it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    @contextmanager
+    def autocommit(self) -> Generator[Transaction]:
+        """Connects if need be; after an Unavailable the next use connects anew."""
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self._url, **_CONNECT)
+            tx = Transaction(self._connection)
+            yield tx
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self.close()
+            raise Unavailable("PostgreSQL cannot answer now.") from error
+        tx.committed()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def migrate(url: str) -> list[str]:
+    """Applies what is missing, in order, one transaction each. Returns the names applied.
+
+    Forward only; each file must suit the version that runs meanwhile. Several processes may start
+    this at once: one works, the others wait for it.
+    """
+    with _connection_for_migrations(url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        missing = _missing(connection)
+        for path in missing:
+            with connection.transaction():
+                # A file of this package, not a caller's words.
+                connection.execute(cast("LiteralString", path.read_text()))
+                connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", [path.name])
+        return [path.name for path in missing]
+
+
+def require_migrated(url: str) -> None:
+    """Raises SettingsError if the database cannot be reached or lacks a migration."""
+    with _connection_for_migrations(url) as connection:
+        known = connection.execute("SELECT to_regclass('schema_migrations')").fetchone()
+        if known is None or known[0] is None or _missing(connection):
+            raise SettingsError("The database is not up to date: run `treadle migrate` first.")
+
+
+@contextmanager
+def _connection_for_migrations(url: str) -> Generator[psycopg.Connection[Any]]:
+    try:
+        connection = psycopg.connect(url, **_CONNECT_TO_MIGRATE)
+    except psycopg.OperationalError as error:
+        raise SettingsError(f"DATABASE_URL cannot be reached: {error}") from None
+    with connection:
+        yield connection
+
+
+def _missing(connection: psycopg.Connection[Any]) -> list[Path]:
+    applied = {row[0] for row in connection.execute("SELECT name FROM schema_migrations")}
+    return [path for path in sorted(MIGRATIONS.glob("*.sql")) if path.name not in applied]

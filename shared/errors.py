@@ -1,0 +1,66 @@
+"""Everything that can go wrong and has a name. No HTTP here: `api/errors.py` renders these.
+
+TreadleError
+├── SettingsError            the start is refused; the text names the variable and the cure
+├── Refused                  the caller asked for something that cannot be
+│   ├── Invalid              the request itself is wrong
+│   ├── NotFound             no such object in the caller's project
+│   └── Conflict             right request, wrong state
+├── Unavailable              PostgreSQL cannot answer now; a repeat may help
+├── LeaseLost                this worker no longer holds the run; write nothing more
+└── ModelError               the model server gave no answer, or could not be asked
+"""
+
+
+class TreadleError(Exception):
+    pass
+
+
+class SettingsError(TreadleError):
+    pass
+
+
+class Refused(TreadleError):
+    """`param` names the offending argument, `code` is the wire's machine-readable reason."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Invalid(Refused):
+    pass
+
+
+class NotFound(Refused):
+    pass
+
+
+class Conflict(Refused):
+    pass
+
+
+class Unavailable(TreadleError):
+    pass
+
+
+class LeaseLost(TreadleError):
+    pass
+
+
+class ModelError(TreadleError):
+    """`code` is the run's `last_error.code` if nothing better comes of a repeat.
+
+    `transient`: a repeat may help. `retry_after`: seconds the model server asked us to wait.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, transient: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.transient = transient
+        self.retry_after = retry_after

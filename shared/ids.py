@@ -1,0 +1,43 @@
+"""Ids as the wire shapes them: a prefix, an underscore and 24 letters and digits.
+
+The first eight characters count milliseconds, so that rows made together lie together in an index
+(random ids cost a tenth more and bloat); the other sixteen hold 95 random bits.
+"""
+
+import secrets
+import time
+
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+PREFIXES = {
+    "assistant_id": "asst",
+    "thread_id": "thread",
+    "message_id": "msg",
+    "run_id": "run",
+    "step_id": "step",
+    "vector_store_id": "vs",
+    "key_id": "key",
+    "project_id": "proj",
+}
+
+
+def new_id(prefix: str) -> str:
+    """`new_id("run")` → `run_` + 24 characters, in the order of creation to the millisecond."""
+    return f"{prefix}_{_base62(time.time_ns() // 1_000_000, 8)}{random_text(16)}"
+
+
+def random_text(length: int) -> str:
+    return _base62(secrets.randbits(length * 6), length)
+
+
+def is_wellformed(text: str) -> bool:
+    """Whether an id could name a row at all: letters, digits, `_` and `-`, as every id we make."""
+    return len(text) <= 200 and text.isascii() and text.replace("_", "").replace("-", "").isalnum()
+
+
+def _base62(number: int, length: int) -> str:
+    digits: list[str] = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(DIGITS[digit])
+    return "".join(reversed(digits))

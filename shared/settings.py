@@ -1,0 +1,161 @@
+"""Settings: the only reader of the environment. Built once per process, validated, handed down.
+
+The model server is never taken from `OPENAI_*`: those are a client's, and a shell that holds a
+client's settings must neither make Treadle call itself nor send anything out unasked.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+
+Reader = Callable[[str], Any]
+
+
+def _url(*schemes: str) -> Reader:
+    def read(text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}")
+        return text
+
+    return read
+
+
+def _whole(least: int, most: int) -> Reader:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _seconds(least: float, most: float) -> Reader:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not least <= value <= most:
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
+        return value
+
+    return read
+
+
+def _one_of(*words: str) -> Reader:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def _aliases(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    aliases = {name.strip(): model.strip() for name, _, model in pairs}
+    if not all(name and model for name, model in aliases.items()):
+        raise ValueError("must look like gpt-4o=qwen3,*=smollm2")
+    return aliases
+
+
+def _setting(env: str, default: Any, read: Reader, about: str) -> Any:
+    metadata = {"env": env, "read": read, "about": about}
+    if default == {}:
+        return field(default_factory=dict[str, str], metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    database_url: str = _setting(
+        "DATABASE_URL", "", _url("postgresql", "postgres"), "PostgreSQL, the truth"
+    )
+    redis_url: str = _setting(
+        "REDIS_URL", "", _url("redis", "rediss", "unix"), "Redis or Valkey: the bell and events"
+    )
+    model_base_url: str = _setting(
+        "TREADLE_MODEL_BASE_URL",
+        "",
+        _url("http", "https"),
+        "the model server's OpenAI-compatible base URL, such as http://127.0.0.1:11434/v1",
+    )
+    model_api_key: str = _setting(
+        "TREADLE_MODEL_API_KEY", "none", str, "the key that the model server asks for"
+    )
+    models: dict[str, str] = _setting(
+        "TREADLE_MODELS", {}, _aliases, "model aliases, asked=served: gpt-4o=qwen3,*=smollm2"
+    )
+    home: Path = _setting(
+        "TREADLE_HOME", Path(".treadle"), Path, "where `treadle up` keeps its state"
+    )
+    host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
+    port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")
+    api_processes: int = _setting(
+        "TREADLE_API_PROCESSES", 1, _whole(1, 64), "API processes; one per core is plenty"
+    )
+    concurrency: int = _setting(
+        "TREADLE_CONCURRENCY", 128, _whole(1, 2000), "runs that one worker process holds at once"
+    )
+    database_pool: int = _setting(
+        "TREADLE_DATABASE_POOL", 8, _whole(2, 64), "PostgreSQL connections of one process"
+    )
+    run_seconds: int = _setting(
+        "TREADLE_RUN_SECONDS", 600, _whole(1, 86400), "a run's life, from creation to expired"
+    )
+    lease_seconds: float = _setting(
+        "TREADLE_LEASE_SECONDS", 15.0, _seconds(2, 300), "a silent worker loses its runs after"
+    )
+    sweep_seconds: float = _setting(
+        "TREADLE_SWEEP_SECONDS", 1.5, _seconds(0.1, 60), "how often one worker looks for lost runs"
+    )
+    shutdown_seconds: float = _setting(
+        "TREADLE_SHUTDOWN_SECONDS", 1.0, _seconds(0, 600), "time for held runs to end on SIGTERM"
+    )
+    hold_seconds: float = _setting(
+        "TREADLE_HOLD_SECONDS", 25.0, _seconds(0, 120), "the longest that a poll is held open"
+    )
+    model_retries: int = _setting(
+        "TREADLE_MODEL_RETRIES", 8, _whole(0, 100), "repeats of a model call that failed"
+    )
+    context_tokens: int = _setting(
+        "TREADLE_CONTEXT_TOKENS", 0, _whole(0, 10_000_000), "the model's context; 0: unknown"
+    )
+    body_bytes: int = _setting(
+        "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
+    )
+    log_level: str = _setting(
+        "TREADLE_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Absent and empty variables take the default. Raises SettingsError with one sentence."""
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.metadata["env"]
+            text = environ.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                values[setting.name] = setting.metadata["read"](text)
+            except ValueError as error:
+                raise SettingsError(f"{name} {error}; it is {text!r}.") from None
+        return cls(**values)
+
+    def require(self, *names: str) -> Self:
+        """Raises SettingsError for the first of these settings that was not given."""
+        for setting in fields(self):
+            if setting.name in names and not getattr(self, setting.name):
+                about = setting.metadata["about"]
+                raise SettingsError(f"{setting.metadata['env']} is not set ({about}).")
+        return self
+
+    def served_model(self, asked: str) -> str:
+        """The name that the model server knows for the one a run asks for."""
+        return self.models.get(asked) or self.models.get("*") or asked

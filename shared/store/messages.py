@@ -1,0 +1,219 @@
+"""Messages: what was said in a thread, in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+from psycopg.types.json import Json
+
+from shared.db import Transaction
+from shared.errors import NotFound
+from shared.ids import new_id
+from shared.store import pages
+from shared.store.pages import Page, PageRequest
+from shared.store.runs import Run
+
+_COLUMNS = (
+    "id, project_id, thread_id, created_at, role, content, attachments, metadata, assistant_id,"
+    " run_id, status, completed_at, incomplete_at, incomplete_details"
+)
+_SELECT = (
+    "SELECT "
+    + _COLUMNS
+    + " FROM messages WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
+)
+_CURSOR = (
+    "SELECT sequence FROM messages"
+    " WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s AND id = %(cursor)s"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMessage:
+    """`content` is a list of parts as the wire shows them, `{"type": "text", "text": {…}}`."""
+
+    role: str
+    content: list[dict[str, Any]]
+    attachments: list[dict[str, Any]]
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message(NewMessage):
+    id: str
+    project_id: str
+    thread_id: str
+    created_at: datetime
+    assistant_id: str | None
+    run_id: str | None
+    status: str
+    completed_at: datetime | None
+    incomplete_at: datetime | None
+    incomplete_details: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewAnswer:
+    """`incomplete_reason` is the wire's: max_tokens, content_filter, … or None if whole."""
+
+    content: list[dict[str, Any]]
+    incomplete_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message as the model is told of it."""
+
+    role: str
+    content: list[dict[str, Any]]
+
+
+def create(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) -> Message:
+    """The thread must be locked. The time is taken after the lock, so it agrees with the order."""
+    message = tx.one(
+        Message,
+        "INSERT INTO messages"
+        " (id, project_id, thread_id, role, content, attachments, metadata, completed_at)"
+        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(role)s, %(content)s, %(attachments)s,"
+        " %(metadata)s, clock_timestamp()) RETURNING " + _COLUMNS,
+        {
+            "id": new_id("msg"),
+            "project_id": project_id,
+            "thread_id": thread_id,
+            "role": new.role,
+            "content": Json(new.content),
+            "attachments": Json(new.attachments),
+            "metadata": Json(new.metadata),
+        },
+    )
+    assert message is not None
+    return message
+
+
+def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:
+    """What the model said, in the transaction that ends the run."""
+    incomplete = answer.incomplete_reason is not None
+    message = tx.one(
+        Message,
+        "INSERT INTO messages (id, project_id, thread_id, created_at, role, content, attachments,"
+        " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details)"
+        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, now(), 'assistant', %(content)s, '[]',"
+        " '{}', %(assistant_id)s, %(run_id)s, %(status)s,"
+        " CASE WHEN NOT %(incomplete)s THEN now() END, CASE WHEN %(incomplete)s THEN now() END,"
+        " %(incomplete_details)s) RETURNING " + _COLUMNS,
+        {
+            "id": new_id("msg"),
+            "project_id": run.project_id,
+            "thread_id": run.thread_id,
+            "content": Json(answer.content),
+            "assistant_id": run.assistant_id,
+            "run_id": run.id,
+            "status": "incomplete" if incomplete else "completed",
+            "incomplete": incomplete,
+            "incomplete_details": Json({"reason": answer.incomplete_reason})
+            if incomplete
+            else None,
+        },
+    )
+    assert message is not None
+    return message
+
+
+def create_all(
+    tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]
+) -> list[Message]:
+    return [create(tx, project_id, thread_id, message) for message in new]
+
+
+def get(tx: Transaction, project_id: str, thread_id: str, message_id: str) -> Message:
+    return _found(
+        tx.one(Message, _SELECT + " AND id = %(id)s", _key(project_id, thread_id, message_id)),
+        message_id,
+    )
+
+
+def list_page(
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    request: PageRequest,
+    run_id: str | None = None,
+) -> Page[Message]:
+    of_run: LiteralString = "" if run_id is None else " AND run_id = %(run_id)s"
+    return pages.read(
+        tx,
+        Message,
+        request,
+        select=_SELECT + of_run,
+        cursor=_CURSOR,
+        parameters={"project_id": project_id, "thread_id": thread_id, "run_id": run_id},
+    )
+
+
+def update(
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    message_id: str,
+    metadata: dict[str, str] | None,
+) -> Message:
+    """None leaves the metadata as it is."""
+    return _found(
+        tx.one(
+            Message,
+            "UPDATE messages SET metadata = coalesce(%(metadata)s, metadata)"
+            " WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s AND id = %(id)s"
+            " RETURNING " + _COLUMNS,
+            {
+                **_key(project_id, thread_id, message_id),
+                "metadata": None if metadata is None else Json(metadata),
+            },
+        ),
+        message_id,
+    )
+
+
+def delete(tx: Transaction, project_id: str, thread_id: str, message_id: str) -> None:
+    deleted = tx.execute(
+        "DELETE FROM messages"
+        " WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s AND id = %(id)s",
+        _key(project_id, thread_id, message_id),
+    )
+    if not deleted:
+        raise _not_found(message_id)
+
+
+def has_user_message(tx: Transaction, thread_id: str) -> bool:
+    return bool(
+        tx.value(
+            "SELECT EXISTS (SELECT FROM messages"
+            " WHERE thread_id = %(thread_id)s AND role = 'user')",
+            {"thread_id": thread_id},
+        )
+    )
+
+
+def history(tx: Transaction, thread_id: str, last: int | None) -> list[Said]:
+    """The thread's messages, oldest first; `last` limits them to the newest."""
+    newest_first = tx.all(
+        Said,
+        "SELECT role, content FROM messages WHERE thread_id = %(thread_id)s"
+        " ORDER BY sequence DESC LIMIT %(last)s",
+        {"thread_id": thread_id, "last": last},
+    )
+    return newest_first[::-1]
+
+
+def _key(project_id: str, thread_id: str, message_id: str) -> dict[str, str]:
+    return {"project_id": project_id, "thread_id": thread_id, "id": message_id}
+
+
+def _found(message: Message | None, message_id: str) -> Message:
+    if message is None:
+        raise _not_found(message_id)
+    return message
+
+
+def _not_found(message_id: str) -> NotFound:
+    return NotFound(f"No message found with id '{message_id}'.")

@@ -1,0 +1,89 @@
+"""Run steps: what a run did, one step per message or batch of tool calls."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Json
+
+from shared.db import Transaction
+from shared.errors import NotFound
+from shared.ids import new_id
+from shared.store import pages
+from shared.store.messages import Message
+from shared.store.pages import Page, PageRequest
+from shared.store.runs import Run
+
+_COLUMNS = (
+    "id, project_id, thread_id, run_id, assistant_id, created_at, type, status, step_details,"
+    " last_error, expired_at, cancelled_at, failed_at, completed_at, usage"
+)
+_SELECT = (
+    "SELECT " + _COLUMNS + " FROM run_steps"
+    " WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s AND run_id = %(run_id)s"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStep:
+    id: str
+    project_id: str
+    thread_id: str
+    run_id: str
+    assistant_id: str
+    created_at: datetime
+    type: str
+    status: str
+    step_details: dict[str, Any]
+    last_error: dict[str, str] | None
+    expired_at: datetime | None
+    cancelled_at: datetime | None
+    failed_at: datetime | None
+    completed_at: datetime | None
+    usage: dict[str, Any] | None
+
+
+def create_message_step(tx: Transaction, run: Run, message: Message, usage: dict[str, Any]) -> None:
+    """The completed step that made this message, in the transaction that ends the run."""
+    tx.execute(
+        "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
+        " status, step_details, completed_at, usage)"
+        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s, now(),"
+        " 'message_creation', 'completed', %(step_details)s, now(), %(usage)s)",
+        {
+            "id": new_id("step"),
+            "project_id": run.project_id,
+            "thread_id": run.thread_id,
+            "run_id": run.id,
+            "assistant_id": run.assistant_id,
+            "step_details": Json(
+                {"type": "message_creation", "message_creation": {"message_id": message.id}}
+            ),
+            "usage": Json(usage),
+        },
+    )
+
+
+def get(tx: Transaction, project_id: str, thread_id: str, run_id: str, step_id: str) -> RunStep:
+    step = tx.one(
+        RunStep,
+        _SELECT + " AND id = %(id)s",
+        {"project_id": project_id, "thread_id": thread_id, "run_id": run_id, "id": step_id},
+    )
+    if step is None:
+        raise NotFound(f"No run step found with id '{step_id}'.")
+    return step
+
+
+def list_page(
+    tx: Transaction, project_id: str, thread_id: str, run_id: str, request: PageRequest
+) -> Page[RunStep]:
+    return pages.read(
+        tx,
+        RunStep,
+        request,
+        select=_SELECT,
+        cursor="SELECT sequence FROM run_steps WHERE project_id = %(project_id)s"
+        " AND thread_id = %(thread_id)s AND run_id = %(run_id)s AND id = %(cursor)s",
+        parameters={"project_id": project_id, "thread_id": thread_id, "run_id": run_id},
+    )

@@ -1,0 +1,162 @@
+"""Runs: the wire's object, and how to read it. Its status is changed in `transitions` only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Json
+
+from shared.db import Transaction
+from shared.errors import NotFound
+from shared.run_state import RunStatus
+from shared.store import pages
+from shared.store.pages import Page, PageRequest
+
+OPTIONS = (
+    "model, instructions, tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens,"
+    " max_completion_tokens, truncation_strategy, tool_choice, parallel_tool_calls,"
+    " response_format, reasoning_effort"
+)
+COLUMNS = (
+    "runs.id, project_id, thread_id, assistant_id, created_at, status, "
+    + OPTIONS
+    + ", expires_at, started_at, completed_at, failed_at, cancelled_at, required_action,"
+    " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures"
+)
+CLAIMABLE = (
+    "worker_id IS NULL AND status IN ('queued', 'in_progress')"
+    " AND run_after <= now() AND expires_at > now()"
+)
+_SELECT = (
+    "SELECT "
+    + COLUMNS
+    + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run goes, resolved from the request and its assistant when the run is created."""
+
+    model: str
+    instructions: str | None
+    tools: list[dict[str, Any]]
+    tool_resources: dict[str, Any]
+    metadata: dict[str, str]
+    temperature: float
+    top_p: float
+    max_prompt_tokens: int | None
+    max_completion_tokens: int | None
+    truncation_strategy: dict[str, Any]
+    tool_choice: Any
+    parallel_tool_calls: bool
+    response_format: Any
+    reasoning_effort: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(RunOptions):
+    id: str
+    project_id: str
+    thread_id: str
+    assistant_id: str
+    created_at: datetime
+    status: RunStatus
+    expires_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    failed_at: datetime | None
+    cancelled_at: datetime | None
+    required_action: dict[str, Any] | None
+    last_error: dict[str, str] | None
+    incomplete_details: dict[str, str] | None
+    usage: dict[str, Any] | None
+    worker_id: str | None
+    fence: int
+    lapses: int
+    model_failures: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", RunStatus(self.status))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedRun(Run):
+    seconds_left: float  # until expires_at, by the database's clock
+
+
+def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
+    run = tx.one(
+        Run,
+        _SELECT + " AND id = %(id)s",
+        {"project_id": project_id, "thread_id": thread_id, "id": run_id},
+    )
+    if run is None:
+        raise _not_found(run_id)
+    return run
+
+
+def list_page(tx: Transaction, project_id: str, thread_id: str, request: PageRequest) -> Page[Run]:
+    return pages.read(
+        tx,
+        Run,
+        request,
+        select=_SELECT,
+        cursor="SELECT sequence FROM runs WHERE project_id = %(project_id)s"
+        " AND thread_id = %(thread_id)s AND id = %(cursor)s",
+        parameters={"project_id": project_id, "thread_id": thread_id},
+    )
+
+
+def update(
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    run_id: str,
+    metadata: dict[str, str] | None,
+) -> Run:
+    """Metadata only, in any status; None leaves it as it is."""
+    run = tx.one(
+        Run,
+        "UPDATE runs SET metadata = coalesce(%(metadata)s, metadata)"
+        " WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s AND id = %(id)s"
+        " RETURNING " + COLUMNS,
+        {
+            "project_id": project_id,
+            "thread_id": thread_id,
+            "id": run_id,
+            "metadata": None if metadata is None else Json(metadata),
+        },
+    )
+    if run is None:
+        raise _not_found(run_id)
+    return run
+
+
+def active_on(tx: Transaction, thread_id: str) -> str | None:
+    """The id of the run that keeps the thread busy."""
+    return tx.value(
+        "SELECT id FROM runs WHERE thread_id = %(thread_id)s"
+        " AND status IN ('queued', 'in_progress', 'requires_action', 'cancelling')",
+        {"thread_id": thread_id},
+    )
+
+
+def held_by(tx: Transaction, worker_id: str) -> list[str]:
+    return tx.values(
+        "SELECT id FROM runs WHERE worker_id = %(worker_id)s", {"worker_id": worker_id}
+    )
+
+
+def count_claimable(tx: Transaction, most: int) -> int:
+    """How many runs wait for a worker now, counted up to `most`."""
+    return int(
+        tx.value(
+            "SELECT count(*) FROM (SELECT FROM runs WHERE " + CLAIMABLE + " LIMIT %(most)s) AS w",
+            {"most": most},
+        )
+    )
+
+
+def _not_found(run_id: str) -> NotFound:
+    return NotFound(f"No run found with id '{run_id}'.")

@@ -1,0 +1,91 @@
+"""Threads: conversations. Locking a thread's row is what orders its messages and its runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Json
+
+from shared.db import Transaction
+from shared.errors import NotFound
+from shared.ids import new_id
+
+_COLUMNS = "id, project_id, created_at, tool_resources, metadata"
+_SELECT = "SELECT " + _COLUMNS + " FROM threads WHERE project_id = %(project_id)s AND id = %(id)s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    id: str
+    project_id: str
+    created_at: datetime
+    tool_resources: dict[str, Any]
+    metadata: dict[str, str]
+
+
+def create(
+    tx: Transaction, project_id: str, *, tool_resources: dict[str, Any], metadata: dict[str, str]
+) -> Thread:
+    thread = tx.one(
+        Thread,
+        "INSERT INTO threads (id, project_id, tool_resources, metadata)"
+        " VALUES (%(id)s, %(project_id)s, %(tool_resources)s, %(metadata)s) RETURNING " + _COLUMNS,
+        {
+            "id": new_id("thread"),
+            "project_id": project_id,
+            "tool_resources": Json(tool_resources),
+            "metadata": Json(metadata),
+        },
+    )
+    assert thread is not None
+    return thread
+
+
+def get(tx: Transaction, project_id: str, thread_id: str) -> Thread:
+    return _found(tx.one(Thread, _SELECT, {"project_id": project_id, "id": thread_id}), thread_id)
+
+
+def lock(tx: Transaction, project_id: str, thread_id: str) -> Thread:
+    """Until the transaction ends nobody else adds to the thread: what is numbered under this lock
+    is seen in the order of its numbers."""
+    return _found(
+        tx.one(Thread, _SELECT + " FOR NO KEY UPDATE", {"project_id": project_id, "id": thread_id}),
+        thread_id,
+    )
+
+
+def update(tx: Transaction, project_id: str, thread_id: str, changes: Mapping[str, Any]) -> Thread:
+    thread = lock(tx, project_id, thread_id)
+    values = {**vars(thread), **changes}
+    updated = tx.one(
+        Thread,
+        "UPDATE threads SET tool_resources = %(tool_resources)s, metadata = %(metadata)s"
+        " WHERE id = %(id)s RETURNING " + _COLUMNS,
+        {
+            "id": thread_id,
+            "tool_resources": Json(values["tool_resources"]),
+            "metadata": Json(values["metadata"]),
+        },
+    )
+    return _found(updated, thread_id)
+
+
+def delete(tx: Transaction, project_id: str, thread_id: str) -> None:
+    """Takes messages, runs and steps along; a worker that holds a run of it loses the run."""
+    deleted = tx.execute(
+        "DELETE FROM threads WHERE project_id = %(project_id)s AND id = %(id)s",
+        {"project_id": project_id, "id": thread_id},
+    )
+    if not deleted:
+        raise _not_found(thread_id)
+
+
+def _found(thread: Thread | None, thread_id: str) -> Thread:
+    if thread is None:
+        raise _not_found(thread_id)
+    return thread
+
+
+def _not_found(thread_id: str) -> NotFound:
+    return NotFound(f"No thread found with id '{thread_id}'.")

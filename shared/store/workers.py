@@ -1,0 +1,86 @@
+"""Worker processes: who is alive, and whose turn it is to sweep.
+
+A worker is lost when its heartbeat is older than the lease; or, at once after a kill, when the
+session that holds its advisory lock is gone and no heartbeat came for a moment (PostgreSQL itself
+may have restarted and ended every session: the living reconnect within that moment).
+"""
+
+import os
+import socket
+
+from shared.db import Transaction
+from shared.ids import new_id
+
+HEARTBEAT_SECONDS = 1.0
+_RECONNECT_SECONDS = 2.5
+_LOCK_CLASS = 0x7EAD1E
+
+
+def register(tx: Transaction) -> str:
+    """A new worker, whose advisory lock the session behind `tx` holds until it ends."""
+    worker_id = new_id("worker")
+    tx.execute(
+        "INSERT INTO workers (id, host, pid) VALUES (%(id)s, %(host)s, %(pid)s)",
+        {"id": worker_id, "host": socket.gethostname(), "pid": os.getpid()},
+    )
+    lock(tx, worker_id)
+    return worker_id
+
+
+def lock(tx: Transaction, worker_id: str) -> None:
+    """Held by the session behind `tx`; taken again where the session already holds it."""
+    tx.execute(
+        "SELECT pg_try_advisory_lock(%(class)s, number) FROM workers WHERE id = %(id)s",
+        {"class": _LOCK_CLASS, "id": worker_id},
+    )
+
+
+def heartbeat(tx: Transaction, worker_id: str) -> bool:
+    """Whether the worker is still counted among the living; if not, it has to register anew."""
+    return bool(
+        tx.execute(
+            "UPDATE workers SET seen_at = now() WHERE id = %(id)s AND lost_at IS NULL",
+            {"id": worker_id},
+        )
+    )
+
+
+def unregister(tx: Transaction, worker_id: str) -> None:
+    tx.execute("DELETE FROM workers WHERE id = %(id)s", {"id": worker_id})
+
+
+def mark_lost(tx: Transaction, lease_seconds: float) -> list[str]:
+    """The ids of workers found dead now. Their runs are released next."""
+    return tx.values(
+        "UPDATE workers SET lost_at = now() WHERE lost_at IS NULL AND ("
+        " seen_at < now() - make_interval(secs => %(lease_seconds)s)"
+        " OR (seen_at < now() - make_interval(secs => %(reconnect_seconds)s)"
+        " AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        " AND classid = %(class)s AND objid = number::oid"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))"
+        " RETURNING id",
+        {
+            "lease_seconds": lease_seconds,
+            "reconnect_seconds": _RECONNECT_SECONDS,
+            "class": _LOCK_CLASS,
+        },
+    )
+
+
+def forget_lost(tx: Transaction) -> None:
+    """Rows of lost workers that hold nothing any more, kept a while for whoever looks."""
+    tx.execute(
+        "DELETE FROM workers WHERE lost_at < now() - interval '1 hour'"
+        " AND NOT EXISTS (SELECT FROM runs WHERE worker_id = workers.id)"
+    )
+
+
+def take_sweep(tx: Transaction, period_seconds: float) -> bool:
+    """Whether this sweep is ours: one in each period, whoever comes first."""
+    return bool(
+        tx.execute(
+            "UPDATE sweeps SET swept_at = now()"
+            " WHERE swept_at < now() - make_interval(secs => %(period_seconds)s)",
+            {"period_seconds": period_seconds},
+        )
+    )
