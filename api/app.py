@@ -1,0 +1,83 @@
+"""The Flask application: mounts the dialects. The one file that knows all of them."""
+
+import logging
+import secrets
+import time
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g
+from flask.json.provider import JSONProvider
+from flask_smorest import Api
+
+from api import errors, health
+from api.openai.blueprints import BLUEPRINTS
+from api.runtime import Runtime, attach
+from shared import events, log, queue
+from shared.db import Database, require_migrated
+from shared.settings import Settings
+
+
+class _Orjson(JSONProvider):
+    """Indented by two, as the wire is."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+
+class _Api(Api):
+    def _register_error_handlers(self) -> None:
+        """None of flask-smorest's: `api/errors.py` words every refusal."""
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Opens the pool and the event subscription: call it in the process that serves.
+
+    Raises SettingsError if a server is not named or the database is not up to date.
+    """
+    settings = settings or Settings.from_env()
+    settings.require("database_url", "redis_url")
+    log.configure(settings.log_level)
+    require_migrated(settings.database_url)
+    queue.configure(settings)
+    events.configure(settings)
+    listener = events.Listener(settings)
+    listener.start()
+    database = Database(settings.database_url, settings.database_pool).open()
+
+    app = Flask("treadle")
+    app.json = _Orjson(app)
+    app.config.update(
+        API_TITLE="Treadle",
+        API_VERSION="v2",
+        OPENAPI_VERSION="3.1.0",
+        MAX_CONTENT_LENGTH=settings.body_bytes,
+    )
+    app.url_map.strict_slashes = False
+    attach(app, Runtime(settings, database, listener))
+    errors.register(app)
+    app.before_request(_begin)
+    app.after_request(_describe)
+    app.register_blueprint(health.blueprint)
+    api = _Api(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint, url_prefix="/v1")
+    return app
+
+
+def _begin() -> None:
+    g.started = time.monotonic()
+    g.request_id = f"req_{secrets.token_hex(16)}"
+
+
+def _describe(response: Response) -> Response:
+    response.headers["x-request-id"] = g.request_id
+    response.headers["openai-version"] = "2020-10-01"
+    response.headers["openai-processing-ms"] = str(int((time.monotonic() - g.started) * 1000))
+    return response
+
+
+logging.getLogger("werkzeug").setLevel(logging.WARNING)

@@ -1,0 +1,86 @@
+"""Who calls: a request's key → its project. Keys are looked up by hash and remembered briefly, so
+that a revoked one is refused everywhere within that time."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from flask import g, request
+
+from api.runtime import single
+from shared.errors import TreadleError
+from shared.store import callers
+
+REMEMBERED_SECONDS = 10.0
+_MOST_REMEMBERED = 10_000
+_LONGEST_KEY = 200
+
+_NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header"
+    " using Bearer auth (i.e. Authorization: Bearer YOUR_KEY), or as the password field (with blank"
+    " username) if you're accessing the API from your browser and are prompted for a username and"
+    " password. You can obtain an API key from https://platform.openai.com/account/api-keys."
+)
+_WRONG_KEY = (
+    "Incorrect API key provided: {masked}. You can find your API key at"
+    " https://platform.openai.com/account/api-keys."
+)
+
+
+class UnauthenticatedError(TreadleError):
+    def __init__(self, message: str, code: str | None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Caller:
+    project_id: str
+    key_id: str
+
+
+def authenticate() -> None:
+    """Before a request: sets the caller, or raises UnauthenticatedError."""
+    secret = _secret()
+    if not secret:
+        raise UnauthenticatedError(_NO_KEY, None)
+    found = _remembered.get(secret)
+    if found is None or found[1] < time.monotonic():
+        found = _look_up(secret)
+    g.caller = found[0]
+
+
+def project_id() -> str:
+    return g.caller.project_id
+
+
+_remembered: dict[str, tuple[Caller, float]] = {}
+_lock = threading.Lock()
+
+
+def _secret() -> str:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def _look_up(secret: str) -> tuple[Caller, float]:
+    key = None
+    if len(secret) <= _LONGEST_KEY and secret.isascii():
+        with single() as tx:
+            key = callers.find(tx, secret)
+    if key is None:
+        raise UnauthenticatedError(_WRONG_KEY.format(masked=_masked(secret)), "invalid_api_key")
+    found = Caller(key.project_id, key.id), time.monotonic() + REMEMBERED_SECONDS
+    with _lock:
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[secret] = found
+    return found
+
+
+def _masked(secret: str) -> str:
+    shown = secret[:_LONGEST_KEY]
+    if len(shown) <= 12:
+        return "*" * len(shown)
+    return f"{shown[:8]}{'*' * (len(shown) - 12)}{shown[-4:]}"

@@ -1,0 +1,1 @@
+"""The Assistants dialect: the wire of OpenAI's Assistants API, version 2."""

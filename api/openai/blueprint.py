@@ -1,0 +1,59 @@
+"""The dialect's Blueprint: authenticates, judges ids in the path, reads bodies as the wire does.
+
+The order of checks is the wire's: key, JSON, arguments, lookup, state.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import flask_smorest
+import orjson
+from flask import request
+from marshmallow import ValidationError
+from webargs.flaskparser import FlaskParser
+
+from api.auth import authenticate
+from api.errors import UNPARSABLE
+from api.openai.schemas.faults import Fault, first_fault, wrong_prefix
+from shared.errors import Invalid, NotFound
+from shared.ids import PREFIXES, is_wellformed
+
+_NOUNS = {"message_id": "message", "run_id": "run", "step_id": "run step"}
+
+
+class _Parser(FlaskParser):
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the signature is webargs'
+        """Any content type, and an empty body means `{}`: clients send both."""
+        body = req.get_data(cache=False)
+        if not body:
+            return {}
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise Invalid(UNPARSABLE) from None
+
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
+        raise first_fault(error.messages_dict.get("json") or error.messages_dict["query"])
+
+
+class Blueprint(flask_smorest.Blueprint):
+    ARGUMENTS_PARSER = _Parser()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, f"api.openai.{name}")
+        self.before_request(authenticate)
+        self.before_request(_judge_path_ids)
+
+
+def _judge_path_ids() -> None:
+    """A wrong prefix is a 400; what no id can look like does not exist."""
+    path: Mapping[str, str] = request.view_args or {}
+    for name, text in path.items():
+        prefix = PREFIXES[name]
+        if not text.startswith(prefix):
+            raise Fault("invalid_value", "Invalid ", wrong_prefix(text, prefix)).at(name)
+        if not is_wellformed(text):
+            noun = _NOUNS.get(name, name.removesuffix("_id"))
+            raise NotFound(f"No {noun} found with id '{text}'.")

@@ -1,0 +1,59 @@
+"""/threads/{thread_id}/messages"""
+
+from typing import Any
+
+from api import operations
+from api.auth import project_id
+from api.openai.blueprint import Blueprint
+from api.openai.schemas.lists import Deleted, MessagePageQuery, deleted, list_of
+from api.openai.schemas.messages import CreateMessage, Message, ModifyMessage
+from api.runtime import single, transaction
+from shared.store import messages, threads
+from shared.store.messages import NewMessage
+from shared.store.pages import PageRequest
+
+blueprint = Blueprint("messages")
+
+
+@blueprint.route("/threads/<thread_id>/messages", methods=["POST"])
+@blueprint.arguments(CreateMessage())
+@blueprint.response(200, Message())
+def create_message(new: NewMessage, thread_id: str) -> Any:
+    with transaction() as tx:
+        return operations.add_message(tx, project_id(), thread_id, new)
+
+
+@blueprint.route("/threads/<thread_id>/messages", methods=["GET"])
+@blueprint.arguments(MessagePageQuery(), location="query")
+@blueprint.response(200, list_of(Message))
+def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
+    page, run_id = query
+    with single() as tx:
+        threads.get(tx, project_id(), thread_id)
+        return messages.list_page(tx, project_id(), thread_id, page, run_id)
+
+
+@blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["GET"])
+@blueprint.response(200, Message())
+def get_message(thread_id: str, message_id: str) -> Any:
+    with single() as tx:
+        threads.get(tx, project_id(), thread_id)
+        return messages.get(tx, project_id(), thread_id, message_id)
+
+
+@blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["POST"])
+@blueprint.arguments(ModifyMessage(partial=True))
+@blueprint.response(200, Message())
+def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> Any:
+    with single() as tx:
+        threads.get(tx, project_id(), thread_id)
+        return messages.update(tx, project_id(), thread_id, message_id, changes.get("metadata"))
+
+
+@blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["DELETE"])
+@blueprint.response(200, Deleted())
+def delete_message(thread_id: str, message_id: str) -> Any:
+    with single() as tx:
+        threads.get(tx, project_id(), thread_id)
+        messages.delete(tx, project_id(), thread_id, message_id)
+    return deleted("thread.message", message_id)

@@ -1,0 +1,60 @@
+"""Lists: the query that asks for a page, and the envelope that answers it."""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, post_load
+
+from api.openai.schemas.fields import Choice, QueryWhole, Text
+from shared.store.pages import PageRequest
+
+INCLUDABLE = "step_details.tool_calls[*].file_search.results[*].content"
+
+
+class PageQuery(Schema):
+    """Loads a PageRequest. Unknown query parameters are ignored, as on the wire."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = QueryWhole(least=1, most=100, load_default=20)
+    order = Choice("asc", "desc", load_default="desc")
+    after = Text(longest=200)
+    before = Text(longest=200)
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> PageRequest:
+        return PageRequest(**data)
+
+
+class MessagePageQuery(PageQuery):
+    """Loads `(PageRequest, run_id | None)`."""
+
+    run_id = Text(longest=200)
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> Any:
+        run_id = data.pop("run_id", None)
+        return PageRequest(**data), run_id
+
+
+class _List(Schema):
+    object = fields.Constant("list")
+    first_id = fields.Function(lambda page: page.data[0].id if page.data else None)
+    last_id = fields.Function(lambda page: page.data[-1].id if page.data else None)
+    has_more = fields.Boolean()
+
+
+def list_of(item: type[Schema]) -> Schema:
+    """The envelope of a Page of these."""
+    items: dict[str, fields.Field] = {"data": fields.List(fields.Nested(item))}
+    return _List.from_dict(items, name=f"List{item.__name__}")()
+
+
+class Deleted(Schema):
+    id = fields.String()
+    object = fields.String()
+    deleted = fields.Constant(True)
+
+
+def deleted(kind: str, id_: str) -> dict[str, Any]:
+    return {"id": id_, "object": f"{kind}.deleted"}

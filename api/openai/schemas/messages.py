@@ -1,0 +1,134 @@
+"""Messages on the wire."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+
+from api.openai.schemas.faults import check_length, refuse, wrong_choice, wrong_type
+from api.openai.schemas.fields import (
+    Choice,
+    Id,
+    ListOf,
+    Metadata,
+    Object,
+    Text,
+    UnixTime,
+    WireSchema,
+)
+from shared.store.messages import NewMessage
+
+LONGEST_CONTENT = 256_000
+_DETAILS = ("auto", "low", "high")
+
+
+class _Image(WireSchema):
+    detail = Choice(*_DETAILS, load_default="auto")
+
+
+class _ImageUrl(_Image):
+    url = Text(required=True)
+
+
+class _ImageFile(_Image):
+    file_id = Id("file", required=True)
+
+
+class _TextPart(WireSchema):
+    type = fields.Raw()
+    text = Text(required=True, longest=LONGEST_CONTENT)
+
+    def loaded(self, data: dict[str, Any]) -> Any:
+        return {"type": "text", "text": {"value": data["text"], "annotations": []}}
+
+
+class _ImageUrlPart(WireSchema):
+    type = fields.Raw()
+    image_url = Object(_ImageUrl, required=True)
+
+
+class _ImageFilePart(WireSchema):
+    type = fields.Raw()
+    image_file = Object(_ImageFile, required=True)
+
+
+_PARTS = {"text": _TextPart(), "image_url": _ImageUrlPart(), "image_file": _ImageFilePart()}
+
+
+class _Part(Object):
+    """A content part: which schema applies is said by its `type`. Loads it as the wire shows it."""
+
+    def __init__(self) -> None:
+        super().__init__(_TextPart)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, dict):
+            raise wrong_type(self.expected, value)
+        kind = value.get("type")
+        if kind is None:
+            raise ValidationError({"type": self.error_messages["required"]})
+        if not isinstance(kind, str):
+            raise ValidationError({"type": wrong_type("a string", kind).messages})
+        if kind not in _PARTS:
+            raise ValidationError({"type": wrong_choice(kind, tuple(_PARTS)).messages})
+        return _PARTS[kind].load(value)
+
+
+class Content(ListOf):
+    """A string, which becomes one text part, or a list of parts."""
+
+    expected = "one of a string or array of objects"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_Part(), least=1, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> list[Any]:
+        if isinstance(value, str):
+            Text(longest=LONGEST_CONTENT).deserialize(value)
+            if not value:
+                raise refuse("invalid_value", "Message content must be non-empty.")
+            return [{"type": "text", "text": {"value": value, "annotations": []}}]
+        if isinstance(value, list):
+            check_length(value, 1, None)
+        return super()._deserialize(value, attr, data, **rest)
+
+
+class _AttachmentTool(WireSchema):
+    type = Choice("code_interpreter", "file_search", required=True)
+
+
+class _Attachment(WireSchema):
+    file_id = Id("file", required=True)
+    tools = ListOf(Object(_AttachmentTool), required=True)
+
+
+class CreateMessage(WireSchema):
+    """Loads a NewMessage."""
+
+    role = Choice("user", "assistant", required=True)
+    content = Content(required=True)
+    attachments = ListOf(Object(_Attachment), load_default=list, allow_none=True)
+    metadata = Metadata()
+
+    def loaded(self, data: dict[str, Any]) -> Any:
+        return NewMessage(**data)
+
+
+class ModifyMessage(WireSchema):
+    metadata = Metadata()
+
+
+class Message(Schema):
+    id = fields.String()
+    object = fields.Constant("thread.message")
+    created_at = UnixTime()
+    thread_id = fields.String()
+    status = fields.String()
+    incomplete_details = fields.Raw(allow_none=True)
+    completed_at = UnixTime(allow_none=True)
+    incomplete_at = UnixTime(allow_none=True)
+    role = fields.String()
+    content = fields.Raw()
+    assistant_id = fields.String(allow_none=True)
+    run_id = fields.String(allow_none=True)
+    attachments = fields.Raw()
+    metadata = fields.Raw()

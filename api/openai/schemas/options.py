@@ -1,0 +1,135 @@
+"""Options that assistants, threads and runs share."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from api.openai.schemas.faults import not_built, refuse, wrong_choice, wrong_type
+from api.openai.schemas.fields import (
+    Choice,
+    Flag,
+    Id,
+    Json,
+    ListOf,
+    Object,
+    Text,
+    Whole,
+    WireSchema,
+)
+
+TOOL_TYPES = ("code_interpreter", "file_search", "function")
+
+
+class NoTools(ListOf):
+    """An empty list: the machinery of tools is not built."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(fields.Raw(), most=128, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> list[Any]:
+        tools = super()._deserialize(value, attr, data, **rest)
+        if tools:
+            raise ValidationError([not_built("tools")])
+        return tools
+
+
+class NotStreamed(Flag):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> bool:
+        if super()._deserialize(value, attr, data, **rest):
+            raise ValidationError([not_built("streaming")])
+        return False
+
+
+class _CodeInterpreterResources(WireSchema):
+    file_ids = ListOf(Id("file"), most=20)
+
+
+class _FileSearchResources(WireSchema):
+    vector_store_ids = ListOf(Id("vs"), most=1)
+    vector_stores = ListOf(fields.Raw(), most=1)
+
+
+class _ToolResources(WireSchema):
+    code_interpreter = Object(_CodeInterpreterResources)
+    file_search = Object(_FileSearchResources)
+
+
+class ToolResources(Object):
+    """Files and vector stores by id. Those not yet built to make in passing are refused."""
+
+    def __init__(self, load_default: Any = dict, **options: Any) -> None:
+        super().__init__(_ToolResources, load_default=load_default, allow_none=True, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        resources = super()._deserialize(value, attr, data)
+        if resources.get("file_search", {}).pop("vector_stores", None):
+            raise ValidationError({"file_search": {"vector_stores": [not_built("vector stores")]}})
+        return resources
+
+
+class _JsonSchema(WireSchema):
+    name = Text(required=True, longest=64)
+    description = Text(longest=10_000)
+    schema = Json()
+    strict = Flag(allow_none=True)
+
+
+class _ResponseFormat(WireSchema):
+    type = Choice("text", "json_object", "json_schema", required=True)
+    json_schema = Object(_JsonSchema)
+
+
+class ResponseFormat(Object):
+    """`"auto"` or an object; echoed exactly as given."""
+
+    expected = "one of an object or 'auto'"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_ResponseFormat, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        if isinstance(value, str):
+            if value != "auto":
+                raise wrong_choice(value, ("auto",))
+            return value
+        loaded = super()._deserialize(value, attr, data)
+        if loaded["type"] == "json_schema" and "json_schema" not in loaded:
+            raise ValidationError({"json_schema": self.error_messages["required"]})
+        return value
+
+
+class ToolChoice(Text):
+    """Without tools there is nothing to choose: `none` and `auto` are the same."""
+
+    expected = "one of a string or an object"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
+        if isinstance(value, dict) or value == "required":
+            raise ValidationError([not_built("tools")])
+        if not isinstance(value, str):
+            raise wrong_type(self.expected, value)
+        if value not in ("none", "auto"):
+            raise wrong_choice(value, ("none", "auto", "required"))
+        return value
+
+
+class _Truncation(WireSchema):
+    type = Choice("auto", "last_messages", required=True)
+    last_messages = Whole(least=1, most=100_000, allow_none=True, load_default=None)
+
+
+class Truncation(Object):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_Truncation, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        strategy = super()._deserialize(value, attr, data)
+        if strategy["type"] == "last_messages" and strategy["last_messages"] is None:
+            raise ValidationError({"last_messages": self.error_messages["required"]})
+        if strategy["type"] == "auto" and strategy["last_messages"] is not None:
+            raise refuse(
+                "invalid_value",
+                "Invalid ",
+                ": 'last_messages' goes with the type 'last_messages' only.",
+            )
+        return strategy

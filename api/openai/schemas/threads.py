@@ -1,0 +1,26 @@
+"""Threads on the wire."""
+
+from marshmallow import Schema, fields
+
+from api.openai.schemas.fields import ListOf, Metadata, Object, UnixTime, WireSchema
+from api.openai.schemas.messages import CreateMessage
+from api.openai.schemas.options import ToolResources
+
+
+class ModifyThread(WireSchema):
+    """Loaded with `partial=True`: what is absent stays."""
+
+    tool_resources = ToolResources()
+    metadata = Metadata()
+
+
+class CreateThread(ModifyThread):
+    messages = ListOf(Object(CreateMessage), load_default=list)
+
+
+class Thread(Schema):
+    id = fields.String()
+    object = fields.Constant("thread")
+    created_at = UnixTime()
+    tool_resources = fields.Raw()
+    metadata = fields.Raw()

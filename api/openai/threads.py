@@ -1,0 +1,44 @@
+"""/threads"""
+
+from typing import Any
+
+from api import operations
+from api.auth import project_id
+from api.openai.blueprint import Blueprint
+from api.openai.schemas.lists import Deleted, deleted
+from api.openai.schemas.threads import CreateThread, ModifyThread, Thread
+from api.runtime import single, transaction
+from shared.store import threads
+
+blueprint = Blueprint("threads")
+
+
+@blueprint.route("/threads", methods=["POST"])
+@blueprint.arguments(CreateThread())
+@blueprint.response(200, Thread())
+def create_thread(body: dict[str, Any]) -> Any:
+    with transaction() as tx:
+        return operations.create_thread(tx, project_id(), **body)
+
+
+@blueprint.route("/threads/<thread_id>", methods=["GET"])
+@blueprint.response(200, Thread())
+def get_thread(thread_id: str) -> Any:
+    with single() as tx:
+        return threads.get(tx, project_id(), thread_id)
+
+
+@blueprint.route("/threads/<thread_id>", methods=["POST"])
+@blueprint.arguments(ModifyThread(partial=True))
+@blueprint.response(200, Thread())
+def modify_thread(changes: dict[str, Any], thread_id: str) -> Any:
+    with transaction() as tx:
+        return operations.update_thread(tx, project_id(), thread_id, changes)
+
+
+@blueprint.route("/threads/<thread_id>", methods=["DELETE"])
+@blueprint.response(200, Deleted())
+def delete_thread(thread_id: str) -> Any:
+    with single() as tx:
+        threads.delete(tx, project_id(), thread_id)
+    return deleted("thread", thread_id)

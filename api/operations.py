@@ -1,0 +1,155 @@
+"""Operations: what takes more than one store call. One transaction each; every dialect's views
+come here, so that a rule has one home."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.db import Transaction
+from shared.errors import Conflict, NotFound
+from shared.store import assistants, messages, runs, threads, transitions
+from shared.store.assistants import Assistant, AssistantSettings
+from shared.store.messages import Message, NewMessage
+from shared.store.runs import Run, RunOptions
+from shared.store.threads import Thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a caller asks of a run. None means the assistant's setting, or the wire's default."""
+
+    assistant_id: str
+    model: str | None = None
+    instructions: str | None = None
+    additional_instructions: str | None = None
+    additional_messages: Sequence[NewMessage] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_resources: dict[str, Any] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_prompt_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    truncation_strategy: dict[str, Any] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: Any = None
+    reasoning_effort: str | None = None
+
+
+def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
+    _require_known(settings.get("tool_resources"))
+    return assistants.create(tx, project_id, AssistantSettings(**settings))
+
+
+def update_assistant(
+    tx: Transaction, project_id: str, assistant_id: str, changes: dict[str, Any]
+) -> Assistant:
+    _require_known(changes.get("tool_resources"))
+    return assistants.update(tx, project_id, assistant_id, changes)
+
+
+def create_thread(
+    tx: Transaction,
+    project_id: str,
+    *,
+    messages: Sequence[NewMessage],
+    tool_resources: dict[str, Any],
+    metadata: dict[str, str],
+) -> Thread:
+    _require_known(tool_resources)
+    thread = threads.create(tx, project_id, tool_resources=tool_resources, metadata=metadata)
+    _add(tx, thread, messages)
+    return thread
+
+
+def update_thread(
+    tx: Transaction, project_id: str, thread_id: str, changes: dict[str, Any]
+) -> Thread:
+    _require_known(changes.get("tool_resources"))
+    return threads.update(tx, project_id, thread_id, changes)
+
+
+def add_message(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) -> Message:
+    thread = threads.lock(tx, project_id, thread_id)
+    active = runs.active_on(tx, thread.id)
+    if active is not None:
+        raise Conflict(f"Can't add messages to {thread.id} while a run {active} is active.")
+    return messages.create(tx, project_id, thread.id, new)
+
+
+def start_run(
+    tx: Transaction, project_id: str, thread_id: str, request: RunRequest, life_seconds: int
+) -> Run:
+    thread = threads.lock(tx, project_id, thread_id)
+    return _start(tx, thread, request, life_seconds)
+
+
+def start_thread_and_run(
+    tx: Transaction,
+    project_id: str,
+    thread: dict[str, Any],
+    request: RunRequest,
+    life_seconds: int,
+) -> Run:
+    """`thread` holds the arguments of `create_thread`."""
+    created = create_thread(tx, project_id, **thread)
+    return _start(tx, created, request, life_seconds)
+
+
+def _start(tx: Transaction, thread: Thread, request: RunRequest, life_seconds: int) -> Run:
+    """The thread is locked, or is this transaction's own."""
+    assistant = assistants.get(tx, thread.project_id, request.assistant_id)
+    options = _resolve(assistant, request)
+    run = transitions.create(tx, thread.project_id, thread.id, assistant.id, options, life_seconds)
+    _add(tx, thread, request.additional_messages or ())
+    if not options.instructions and not messages.has_user_message(tx, thread.id):
+        raise Conflict(
+            "Run creation requires a Thread with a user message or an assistant with instructions.",
+            code="invalid_thread",
+        )
+    return run
+
+
+def _resolve(assistant: Assistant, request: RunRequest) -> RunOptions:
+    """The request's word where it has one, else the assistant's; 0 and "" are words."""
+    _require_known(request.tool_resources)
+    instructions = _first(request.instructions, assistant.instructions)
+    if request.additional_instructions:
+        instructions = "\n".join(filter(None, (instructions, request.additional_instructions)))
+    return RunOptions(
+        model=_first(request.model, assistant.model),
+        instructions=instructions,
+        tools=_first(request.tools, assistant.tools),
+        tool_resources=_first(request.tool_resources, assistant.tool_resources),
+        metadata=request.metadata,
+        temperature=_first(request.temperature, assistant.temperature),
+        top_p=_first(request.top_p, assistant.top_p),
+        max_prompt_tokens=request.max_prompt_tokens,
+        max_completion_tokens=request.max_completion_tokens,
+        truncation_strategy=_first(
+            request.truncation_strategy, {"type": "auto", "last_messages": None}
+        ),
+        tool_choice=_first(request.tool_choice, "auto"),
+        parallel_tool_calls=_first(request.parallel_tool_calls, True),
+        response_format=_first(request.response_format, assistant.response_format),
+        reasoning_effort=_first(request.reasoning_effort, assistant.reasoning_effort),
+    )
+
+
+def _first(asked: Any, otherwise: Any) -> Any:
+    return otherwise if asked is None else asked
+
+
+def _add(tx: Transaction, thread: Thread, new: Sequence[NewMessage]) -> None:
+    for message in new:
+        messages.create(tx, thread.project_id, thread.id, message)
+
+
+def _require_known(tool_resources: dict[str, Any] | None) -> None:
+    """Files and vector stores cannot be made yet, so any that is named does not exist."""
+    resources = tool_resources or {}
+    for store_id in resources.get("file_search", {}).get("vector_store_ids", ()):
+        raise NotFound(f"No vector store found with id '{store_id}'.")
+    for file_id in resources.get("code_interpreter", {}).get("file_ids", ()):
+        raise NotFound(f"No such File object: {file_id}", param="id")

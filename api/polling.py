@@ -1,0 +1,59 @@
+"""Polls: how long a client should wait, and polls that are held open until the run stops.
+
+Nobody is held who did not ask: `Prefer: wait=20` (RFC 7240) asks, and so does an SDK's poll
+helper, which says that it is one.
+"""
+
+import re
+import time
+from collections.abc import Callable
+
+from flask import request
+
+from api.runtime import runtime
+from shared.run_state import STOPPED
+from shared.store.runs import Run
+
+# Seconds until a held poll looks by itself: at the latest, should the event have been lost; and
+# more often while nothing can be heard.
+_LOOK_SECONDS = 2.0
+_DEAF_LOOK_SECONDS = 0.25
+
+
+def asked_to_hold() -> float:
+    """Seconds that this request wants to be held, 0 for most."""
+    longest = runtime().settings.hold_seconds
+    wait = re.search(r"\bwait\s*=\s*\"?([0-9]{1,6})\b", request.headers.get("Prefer", ""), re.ASCII)
+    if wait:
+        return min(float(wait[1]), longest)
+    helper = request.headers.get("X-Stainless-Poll-Helper", "").lower() == "true"
+    return longest if helper else 0.0
+
+
+def hold(read: Callable[[], Run], seconds: float) -> Run:
+    """The run as it is when it stops, or when the time is up. Holds no connection meanwhile."""
+    run = read()
+    if seconds <= 0 or run.status in STOPPED:
+        return run
+    until = time.monotonic() + seconds
+    listener = runtime().listener
+    with listener.stopped(run.id) as stopped:
+        while True:
+            run = read()
+            left = until - time.monotonic()
+            if run.status in STOPPED or left <= 0:
+                return run
+            look = _LOOK_SECONDS if listener.connected else _DEAF_LOOK_SECONDS
+            stopped.wait(min(left, look))
+            stopped.clear()
+
+
+def poll_after_ms(run: Run, held: bool) -> int | None:
+    """When to ask again. openai-python takes the first answer's value for all later polls, so it
+    is small; openai-node asks anew each time, so it grows with the run's age."""
+    if run.status in STOPPED:
+        return None
+    if held:
+        return 1
+    age = time.time() - run.created_at.timestamp()
+    return int(min(max(250.0, age * 250), 2000.0))

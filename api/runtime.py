@@ -1,0 +1,49 @@
+"""What a request needs of its process: settings, the database, the listener for stopped runs."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from shared.db import Database, Transaction
+from shared.events import Listener
+from shared.settings import Settings
+
+_KEY = "treadle"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+    database: Database
+    listener: Listener
+
+
+def attach(app: Flask, runtime: Runtime) -> None:
+    app.extensions[_KEY] = runtime
+
+
+def runtime() -> Runtime:
+    return cast("Runtime", current_app.extensions[_KEY])
+
+
+def close(app: Flask) -> None:
+    """Ends what `create_app` opened."""
+    closing = cast("Runtime", app.extensions[_KEY])
+    closing.listener.stop()
+    closing.database.close()
+
+
+@contextmanager
+def transaction() -> Generator[Transaction]:
+    with runtime().database.transaction() as tx:
+        yield tx
+
+
+@contextmanager
+def single() -> Generator[Transaction]:
+    """For a request of one statement: no BEGIN, no COMMIT."""
+    with runtime().database.autocommit() as tx:
+        yield tx

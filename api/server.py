@@ -1,0 +1,16 @@
+"""gunicorn's settings: read by `gunicorn -c python:api.server "api.app:create_app()"`."""
+
+from shared.settings import Settings
+
+_settings = Settings.from_env()
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.api_processes
+worker_class = "gevent"
+# Held polls and streams are connections that wait.
+worker_connections = 10_000
+keepalive = 75
+graceful_timeout = 5
+# Time without a turn of the event loop, not of a request.
+timeout = 30
+loglevel = "warning"
