@@ -1,0 +1,24 @@
+"""`python -m worker`: becomes Celery's own command, which owns signals and the pool."""
+
+import os
+import sys
+
+from shared.errors import SettingsError
+from shared.settings import Settings
+
+try:
+    settings = Settings.from_env().require("database_url", "redis_url", "model_base_url")
+except SettingsError as error:
+    sys.exit(f"treadle worker: {error}")
+
+os.execv(
+    sys.executable,
+    [
+        sys.executable,
+        # Celery warns root of pickle, which is not accepted here.
+        *("-W", "ignore:You're running the worker with superuser"),
+        *("-m", "celery", "--quiet", "--app", "worker.app", "worker"),
+        *("--pool", "threads", "--concurrency", str(settings.concurrency)),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ],
+)

@@ -1,0 +1,36 @@
+"""The Celery process. Its pool is threads: a run waits for the model most of its life, and a thread
+that waits costs little. `python -m worker` starts it."""
+
+from typing import Any
+
+from celery import signals
+
+from shared import events, log, queue
+from shared.db import require_migrated
+from shared.queue import celery
+from shared.settings import Settings
+from worker import runtime, tasks
+
+settings = Settings.from_env().require("database_url", "redis_url", "model_base_url")
+queue.configure(settings)
+events.configure(settings)
+
+app = celery
+
+__all__ = ["app", "tasks"]
+
+
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    log.configure(settings.log_level)
+
+
+@signals.worker_init.connect
+def _start(**_: Any) -> None:
+    require_migrated(settings.database_url)
+    runtime.start(settings)
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    runtime.begin_stop()

@@ -1,0 +1,93 @@
+"""The worker's lease on the runs it holds: one heartbeat for all of them, and what happens when
+this process has to let go."""
+
+import logging
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from shared.db import Session
+from shared.errors import Unavailable
+from shared.store import runs, transitions, workers
+from shared.store.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """One per process. `worker_id` changes when the process was given up for dead and returns."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._held: dict[str, int] = {}
+        self._strays: set[str] = set()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self.draining = False
+        with session.autocommit() as tx:
+            self.worker_id = workers.register(tx)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="lease", daemon=True).start()
+
+    @contextmanager
+    def holding(self, run: Run) -> Generator[None]:
+        with self._changed:
+            self._held[run.id] = run.fence
+        try:
+            yield
+        finally:
+            with self._changed:
+                # A later claim of the same run by this process has a fence of its own.
+                if self._held.get(run.id) == run.fence:
+                    del self._held[run.id]
+                self._changed.notify_all()
+
+    def drain(self, seconds: float) -> bool:
+        """Waits until nothing is held, for so long at most; then gives back what still is.
+
+        Returns whether all of it ended by itself.
+        """
+        with self._changed:
+            self.draining = True
+            ended = self._changed.wait_for(lambda: not self._held, timeout=seconds)
+        self._stopping.set()
+        return ended
+
+    def give_back(self, session: Session) -> None:
+        """On another session, for the heartbeat may be using its own."""
+        with session.autocommit() as tx:
+            released = transitions.release(tx, self.worker_id)
+            workers.unregister(tx, self.worker_id)
+        log.info("worker stopped", extra={"worker_id": self.worker_id, "released": len(released)})
+
+    def _run(self) -> None:
+        while not self._stopping.wait(workers.HEARTBEAT_SECONDS):
+            try:
+                self.beat()
+            except Unavailable as error:
+                log.warning("heartbeat failed", extra={"error": repr(error.__cause__)})
+
+    def beat(self) -> None:
+        with self._session.autocommit() as tx:
+            if workers.heartbeat(tx, self.worker_id):
+                # After a reconnect the lock is gone with its session; else this changes nothing.
+                workers.lock(tx, self.worker_id)
+            else:
+                lost, self.worker_id = self.worker_id, workers.register(tx)
+                log.warning("worker was given up", extra={"was": lost, "is": self.worker_id})
+            held = set(runs.held_by(tx, self.worker_id))
+            strays = held - self._held.keys()
+            # A claim whose answer got lost: committed, yet nobody here works on it. Twice seen, so
+            # that a claim on its way to `holding` is left alone.
+            twice = strays & self._strays
+            if twice:
+                transitions.release(tx, self.worker_id, sorted(twice))
+                log.warning("stray runs released", extra={"run_ids": sorted(twice)})
+            self._strays = strays
+
+
+def pause(attempt: int) -> None:
+    """Between two attempts to reach PostgreSQL."""
+    time.sleep(min(0.1 * 2**attempt, 2.0))

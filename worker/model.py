@@ -1,0 +1,199 @@
+"""The model server: one chat completion, asked through the openai package, bounded in every way.
+
+The client retries nothing itself: it would sleep in the worker's slot, where `run_after` waits in
+the database. Time is bounded in total, since the client's own read time-out starts anew with each
+byte; size is bounded, since an endless body is a body too.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx2
+import openai
+import orjson
+
+from shared.errors import ModelError
+from shared.settings import Settings
+
+_CONNECT_SECONDS = 5.0
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_LONGEST_REASON = 500
+# A pool of connections is searched from end to end, so a thousand calls share several.
+_RUNS_PER_CLIENT = 100
+
+Usage = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str | None
+    refusal: str | None
+    finish_reason: str  # stop, length or content_filter
+    usage: Usage
+
+
+class Model:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clients = [
+            openai.OpenAI(
+                base_url=settings.model_base_url,
+                api_key=settings.model_api_key,
+                organization="",
+                project="",
+                webhook_secret="",
+                max_retries=0,
+            )
+            for _ in range(1 + settings.concurrency // _RUNS_PER_CLIENT)
+        ]
+        self._turns = itertools.cycle(self._clients)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+    def ask(self, request: dict[str, Any], seconds: float) -> Answer:
+        """`request` is a chat completion's body. Raises ModelError."""
+        deadline = time.monotonic() + seconds
+        body = {**request, "model": self._settings.served_model(request["model"])}
+        try:
+            return _read_answer(self._post(body, deadline))
+        except openai.APIStatusError as error:
+            raise _refusal(error) from error
+        except openai.APITimeoutError as error:
+            raise _too_late() from error
+        except openai.APIConnectionError as error:
+            raise _broken(error.__cause__ or error) from error
+        # The body is read past the SDK's own translation of errors.
+        except httpx2.TimeoutException as error:
+            raise _too_late() from error
+        except httpx2.HTTPError as error:
+            raise _broken(error) from error
+
+    def _post(self, body: dict[str, Any], deadline: float) -> bytes:
+        left = max(0.1, deadline - time.monotonic())
+        create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
+        timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
+        with create(**body, timeout=timeout) as response:
+            return b"".join(_bounded(response.iter_bytes(), deadline))
+
+
+def no_usage() -> Usage:
+    return _usage({})
+
+
+def _bounded(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > _LARGEST_ANSWER:
+            raise _malformed("an answer of more than 16 MB")
+        if time.monotonic() > deadline:
+            raise _too_late()
+        yield chunk
+
+
+def _read_answer(body: bytes) -> Answer:
+    try:
+        data = orjson.loads(body)
+        if error := data.get("error"):
+            raise _malformed(f"an error: {_words(error)}")
+        choice = data["choices"][0]
+        message = choice["message"]
+    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
+        raise _malformed("something that is not a chat completion") from None
+    text, refusal = message.get("content"), message.get("refusal")
+    if message.get("tool_calls"):
+        raise _malformed("tool calls, though the run has no tools")
+    if not isinstance(text, str) and not isinstance(refusal, str):
+        raise _malformed("a message without content")
+    finish = choice.get("finish_reason")
+    return Answer(
+        text=text if isinstance(text, str) else None,
+        refusal=refusal if isinstance(refusal, str) else None,
+        finish_reason=finish if finish in ("length", "content_filter") else "stop",
+        usage=_usage(data.get("usage")),
+    )
+
+
+def _usage(reported: Any) -> Usage:
+    """As the wire shows it (contract: `prompt_token_details` really has no s)."""
+    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_token_details": {
+            "cached_tokens": _count(_part(reported, "prompt_tokens_details"), "cached_tokens")
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": _count(
+                _part(reported, "completion_tokens_details"), "reasoning_tokens"
+            )
+        },
+    }
+
+
+def _part(value: Any, name: str) -> Any:
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _count(value: Any, name: str) -> int:
+    """Model servers report anything; only a sane count is a count."""
+    count = _part(value, name)
+    sane = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53
+    return count if sane else 0
+
+
+def _refusal(error: openai.APIStatusError) -> ModelError:
+    status = error.status_code
+    words = f"The model server answered {status}: {_words(error.body)}"
+    if status == 429:
+        wait = _retry_after(error)
+        return ModelError(words, code="rate_limit_exceeded", transient=True, retry_after=wait)
+    if status >= 500 or status in (408, 409):
+        return ModelError(
+            words, code="server_error", transient=True, retry_after=_retry_after(error)
+        )
+    code = "invalid_prompt" if status in (400, 413, 422) else "server_error"
+    return ModelError(words, code=code, transient=False)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3)."""
+    text = error.response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _words(body: Any) -> str:
+    """The model server's own sentence, shortened; it is shown to the run's owner."""
+    nested = _part(body, "message")
+    text = nested if isinstance(nested, str) else body if isinstance(body, str) else "no reason"
+    return " ".join(text.replace("\0", " ").split())[:_LONGEST_REASON]
+
+
+def _malformed(what: str) -> ModelError:
+    return ModelError(f"The model server sent {what}.", code="server_error", transient=True)
+
+
+def _too_late() -> ModelError:
+    return ModelError("The model server took too long.", code="server_error", transient=True)
+
+
+def _broken(error: BaseException) -> ModelError:
+    return ModelError(
+        f"The model server cannot be reached ({type(error).__name__}).",
+        code="server_error",
+        transient=True,
+    )

@@ -1,0 +1,70 @@
+"""What the worker process is made of: built when Celery starts, taken down when it stops."""
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+
+from shared import events, queue
+from shared.db import Database, Session
+from shared.errors import Unavailable
+from shared.settings import Settings
+from worker.execution import Execution
+from worker.lease import Lease
+from worker.model import Model
+from worker.sweep import Sweep
+
+log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+    database: Database
+    lease: Lease
+    sweep: Sweep
+    execution: Execution
+
+
+_runtime: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    if _runtime is None:
+        raise RuntimeError("worker.runtime.start() comes first")
+    return _runtime
+
+
+def start(settings: Settings) -> None:
+    global _runtime
+    database = Database(settings.database_url, settings.database_pool).open()
+    lease = Lease(Session(settings.database_url))
+    sweep = Sweep(settings, Session(settings.database_url))
+    execution = Execution(settings, database, lease, Model(settings))
+    _runtime = Runtime(settings, database, lease, sweep, execution)
+    lease.start()
+    sweep.start()
+    log.info("worker started", extra={"worker_id": lease.worker_id})
+
+
+def begin_stop() -> None:
+    """SIGTERM: claims end now. Celery waits for its threads for ever; after the time that runs are
+    given, what they hold is released and the process ends under them."""
+    threading.Thread(target=_stop, name="stop", daemon=False).start()
+
+
+def _stop() -> None:
+    stopping = runtime()
+    stopping.sweep.stop()
+    ended = stopping.lease.drain(stopping.settings.shutdown_seconds)
+    try:
+        stopping.lease.give_back(Session(stopping.settings.database_url))
+    except Unavailable:
+        log.warning("leases not released: no database")
+    queue.flush(_FLUSH_SECONDS)
+    events.flush(_FLUSH_SECONDS)
+    if not ended:
+        os._exit(0)
+    stopping.database.close()

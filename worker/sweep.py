@@ -1,0 +1,70 @@
+"""The sweep: finds what was lost. Every worker can do it, one does in each period, nobody leads."""
+
+import logging
+import random
+import threading
+
+from shared import queue
+from shared.db import Session, Transaction
+from shared.errors import Unavailable
+from shared.settings import Settings
+from shared.store import runs, transitions, workers
+from worker.model import no_usage
+
+log = logging.getLogger(__name__)
+
+# Rows per round: a large loss is mended over several rounds, not in one long statement.
+_MOST = 500
+
+
+class Sweep:
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._settings = settings
+        self._session = session
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="sweep", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._settings.sweep_seconds * random.uniform(0.5, 1.0)):
+            try:
+                with self._session.autocommit() as tx:
+                    if workers.take_sweep(tx, self._settings.sweep_seconds * 0.9):
+                        sweep(tx, self._settings)
+            except Unavailable as error:
+                log.warning("sweep failed", extra={"error": repr(error.__cause__)})
+
+
+def sweep(tx: Transaction, settings: Settings) -> None:
+    """One round. Each statement stands by itself, so a round that breaks off harms nothing."""
+    lost = workers.mark_lost(tx, settings.lease_seconds)
+    poisonous = transitions.fail_poisonous(tx, _MOST, no_usage())
+    released = transitions.release_lost(tx, _MOST)
+    expired = transitions.expire(tx, _MOST)
+    workers.forget_lost(tx)
+    rung = _ring_for_the_forgotten(tx)
+    found = {
+        "lost_workers": len(lost),
+        "failed": len(poisonous),
+        "released": len(released),
+        "expired": len(expired),
+        "rung": rung,
+    }
+    if any(found.values()):
+        log.info("sweep", extra=found)
+
+
+def _ring_for_the_forgotten(tx: Transaction) -> int:
+    """Bells are alike: as many are rung as runs wait beyond the bells that still hang."""
+    runs_waiting = runs.count_claimable(tx, _MOST)
+    if not runs_waiting:
+        return 0
+    bells_waiting = queue.waiting()
+    missing = 0 if bells_waiting is None else max(0, runs_waiting - bells_waiting)
+    if missing:
+        tx.after_commit(queue.ring, missing)
+    return missing
