@@ -1,0 +1,180 @@
+"""Real servers for every test: an embedded PostgreSQL and Valkey per test process, a database of
+its own per test (a copy of a migrated template), and a scripted model server."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+import httpx2
+import psycopg
+import pytest
+import redis
+from flask import Flask
+from openai import OpenAI
+
+from api.app import create_app
+from api.runtime import close
+from cli.embedded.postgres import Postgres
+from cli.embedded.valkey import Valkey
+from shared import events, queue
+from shared.db import Database, Session, migrate
+from shared.ids import random_text
+from shared.settings import Settings
+from shared.store import callers
+from tests.model_server import ModelServer
+from worker.execution import Execution
+from worker.lease import Lease
+from worker.model import Model
+
+
+@dataclass(frozen=True)
+class Caller:
+    project_id: str
+    secret: str
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(_home(tmp_path_factory) / "postgres", fast=True) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template")
+        migrate(_with_database(server.url, "template"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with Valkey(_home(tmp_path_factory) / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    name = f"test_{random_text(16)}".lower()
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
+    yield _with_database(postgres.url, name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> Iterator[str]:
+    yield valkey.url
+    with redis.Redis.from_url(valkey.url) as connection:
+        connection.flushall()
+
+
+@pytest.fixture(scope="session")
+def session_model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def model_server(session_model_server: ModelServer) -> ModelServer:
+    session_model_server.reset()
+    return session_model_server
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, model_server: ModelServer) -> Settings:
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        model_base_url=model_server.base_url,
+        concurrency=8,
+        database_pool=4,
+        log_level="WARNING",
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    queue.configure(settings)
+    events.configure(settings)
+    with Database(settings.database_url, settings.database_pool) as database:
+        yield database
+
+
+@pytest.fixture
+def caller(database: Database) -> Caller:
+    return a_caller(database, "tests")
+
+
+def a_caller(database: Database, name: str) -> Caller:
+    with database.transaction() as tx:
+        key, secret = callers.create(tx, name)
+    return Caller(key.project_id, secret)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def http(app: Flask, caller: Caller) -> Iterator[httpx2.Client]:
+    """Plain HTTP in the caller's name, against the application in this process."""
+    with http_as(app, caller.secret) as client:
+        yield client
+
+
+def http_as(app: Flask, secret: str) -> httpx2.Client:
+    return httpx2.Client(
+        transport=httpx2.WSGITransport(app=app, raise_app_exceptions=False),
+        base_url="http://treadle/v1/",
+        headers={"Authorization": f"Bearer {secret}"} if secret else {},
+    )
+
+
+@pytest.fixture
+def client(app: Flask, caller: Caller) -> Iterator[OpenAI]:
+    """The official client, which refuses answers that do not fit its types."""
+    with client_as(app, caller.secret) as client:
+        yield client
+
+
+def client_as(app: Flask, secret: str) -> OpenAI:
+    return OpenAI(
+        base_url="http://treadle/v1",
+        api_key=secret,
+        max_retries=0,
+        _strict_response_validation=True,
+        http_client=httpx2.Client(transport=httpx2.WSGITransport(app=app)),
+    )
+
+
+@pytest.fixture
+def lease(settings: Settings, database: Database) -> Iterator[Lease]:
+    """A worker's lease in this process, without its heartbeat."""
+    session = Session(settings.database_url)
+    yield Lease(session)
+    session.close()
+
+
+@pytest.fixture
+def worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Execution]:
+    """A worker without Celery: `worker.answer_bell()` works off all runs that wait."""
+    with a_worker(settings, database, lease) as worker:
+        yield worker
+
+
+@contextmanager
+def a_worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Execution]:
+    with closing(Model(settings)) as model:
+        yield Execution(settings, database, lease, model)
+
+
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+def _with_database(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    query = urlencode({key: values[0] for key, values in parse_qs(parts.query).items()})
+    return urlunsplit(parts._replace(path=f"/{name}", query=query))

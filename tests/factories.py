@@ -1,0 +1,98 @@
+"""Objects for tests, made through the same operations and transitions as real ones."""
+
+from typing import Any
+
+from api import operations
+from api.operations import RunRequest
+from shared.db import Database, Transaction
+from shared.run_state import RunStatus
+from shared.store import transitions, workers
+from shared.store.assistants import Assistant
+from shared.store.messages import NewMessage
+from shared.store.runs import ClaimedRun, Run
+from shared.store.threads import Thread
+from worker.model import no_usage
+
+
+def an_assistant(database: Database, project_id: str, **settings: Any) -> Assistant:
+    given = {
+        "model": "gpt-4o",
+        "instructions": "Be brief.",
+        "tools": [],
+        "tool_resources": {},
+        "metadata": {},
+        **settings,
+    }
+    with database.transaction() as tx:
+        return operations.create_assistant(tx, project_id, given)
+
+
+def a_message(text: str, role: str = "user") -> NewMessage:
+    content = [{"type": "text", "text": {"value": text, "annotations": []}}]
+    return NewMessage(role=role, content=content, attachments=[], metadata={})
+
+
+def a_thread(database: Database, project_id: str, *texts: str) -> Thread:
+    with database.transaction() as tx:
+        return operations.create_thread(
+            tx,
+            project_id,
+            messages=[a_message(text) for text in texts],
+            tool_resources={},
+            metadata={},
+        )
+
+
+def a_run(
+    database: Database,
+    project_id: str,
+    *,
+    status: RunStatus = RunStatus.QUEUED,
+    question: str = "Why?",
+    life_seconds: int = 600,
+    **request: Any,
+) -> Run:
+    """A run in that status, on a thread of its own."""
+    assistant_id = request.pop("assistant_id", None) or an_assistant(database, project_id).id
+    thread = a_thread(database, project_id, question)
+    asked = RunRequest(assistant_id=assistant_id, **request)
+    with database.transaction() as tx:
+        run = operations.start_run(tx, project_id, thread.id, asked, life_seconds)
+    with database.transaction() as tx:
+        return bring_to(tx, run, status)
+
+
+def bring_to(tx: Transaction, run: Run, status: RunStatus) -> Run:
+    """From queued to any other status. Where no verb leads yet, SQL does."""
+    match status:
+        case RunStatus.QUEUED:
+            return run
+        case RunStatus.IN_PROGRESS:
+            return a_claim(tx, run)
+        case RunStatus.COMPLETED | RunStatus.INCOMPLETE:
+            return transitions.finish(tx, a_claim(tx, run), status, no_usage())
+        case RunStatus.FAILED:
+            return transitions.fail(
+                tx, a_claim(tx, run), "server_error", "Out of order.", no_usage()
+            )
+        case RunStatus.EXPIRED:
+            tx.execute("UPDATE runs SET expires_at = now() WHERE id = %(id)s", {"id": run.id})
+            return next(ended for ended in transitions.expire(tx, 1000) if ended.id == run.id)
+        case RunStatus.REQUIRES_ACTION:
+            extra = "required_action = '{}', started_at = now()"
+        case RunStatus.CANCELLING:
+            extra = "started_at = now()"
+        case RunStatus.CANCELLED:
+            extra = "cancelled_at = now()"
+    query = f"UPDATE runs SET status = %(status)s, {extra} WHERE id = %(id)s"  # noqa: S608
+    tx.execute(query, {"status": status.value, "id": run.id})  # pyright: ignore[reportArgumentType]
+    return run
+
+
+def a_claim(tx: Transaction, run: Run) -> ClaimedRun:
+    """This run claimed by a new worker, ahead of any other that waits."""
+    tx.execute("UPDATE runs SET run_after = '-infinity' WHERE id = %(id)s", {"id": run.id})
+    claimed = transitions.claim(tx, workers.register(tx))
+    assert claimed is not None
+    assert claimed.id == run.id
+    return claimed

@@ -1,0 +1,163 @@
+"""The sweep finds what was lost."""
+
+import pytest
+
+from shared import queue
+from shared.db import Database, Session
+from shared.run_state import ACTIVE, RunStatus
+from shared.settings import Settings
+from shared.store import runs, transitions, workers
+from shared.store.runs import Run
+from tests.conftest import Caller
+from tests.factories import a_claim, a_run
+from worker.lease import Lease
+from worker.sweep import sweep
+
+
+def round_of(database: Database, settings: Settings) -> None:
+    with database.autocommit() as tx:
+        sweep(tx, settings)
+
+
+def now(database: Database, run: Run) -> Run:
+    with database.autocommit() as tx:
+        return runs.get(tx, run.project_id, run.thread_id, run.id)
+
+
+def be_silent(database: Database, seconds: float) -> None:
+    """All workers' last heartbeat is that long ago."""
+    with database.autocommit() as tx:
+        tx.execute(
+            "UPDATE workers SET seen_at = now() - make_interval(secs => %(seconds)s)",
+            {"seconds": seconds},
+        )
+
+
+def held_by_session(session: Session, run: Run) -> Run:
+    with session.autocommit() as tx:
+        return a_claim(tx, run)
+
+
+def test_a_worker_whose_session_is_gone_loses_its_runs_without_waiting_for_the_lease(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    run = a_run(database, caller.project_id)
+    session = Session(settings.database_url)
+    held_by_session(session, run)
+    session.close()
+    be_silent(database, 4)
+    round_of(database, settings)
+    released = now(database, run)
+    assert (released.status, released.worker_id) == (RunStatus.IN_PROGRESS, None)
+    assert released.lapses == 1
+
+
+def test_a_worker_that_just_lost_its_session_has_a_moment_to_come_back(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    run = a_run(database, caller.project_id)
+    session = Session(settings.database_url)
+    held_by_session(session, run)
+    session.close()
+    round_of(database, settings)
+    assert now(database, run).worker_id is not None
+
+
+def test_a_worker_with_a_session_keeps_its_runs_until_its_lease_is_over(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    run = a_run(database, caller.project_id)
+    session = Session(settings.database_url)
+    held_by_session(session, run)
+    be_silent(database, settings.lease_seconds - 5)
+    round_of(database, settings)
+    assert now(database, run).worker_id is not None
+    be_silent(database, settings.lease_seconds + 1)
+    round_of(database, settings)
+    assert now(database, run).worker_id is None
+    session.close()
+
+
+def test_the_third_lapse_is_the_end(database: Database, settings: Settings, caller: Caller) -> None:
+    run = a_run(database, caller.project_id)
+    for lapse in range(1, transitions.MOST_LAPSES + 1):
+        with database.transaction() as tx:
+            a_claim(tx, run)
+            tx.execute("UPDATE workers SET seen_at = '-infinity'")
+        round_of(database, settings)
+        assert now(database, run).lapses == lapse
+    ended = now(database, run)
+    assert ended.status is RunStatus.FAILED
+    assert ended.last_error is not None
+    assert ended.last_error["code"] == "server_error"
+
+
+@pytest.mark.parametrize("status", sorted(ACTIVE))
+def test_a_run_whose_time_is_over_expires_from_every_active_status(
+    database: Database, settings: Settings, caller: Caller, status: RunStatus
+) -> None:
+    run = a_run(database, caller.project_id, status=status)
+    with database.autocommit() as tx:
+        tx.execute("UPDATE runs SET expires_at = now()")
+    round_of(database, settings)
+    expired = now(database, run)
+    assert (expired.status, expired.worker_id) == (RunStatus.EXPIRED, None)
+
+
+def test_as_many_bells_are_rung_as_runs_wait_beyond_the_bells_that_hang(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    for _ in range(5):
+        a_run(database, caller.project_id)
+    assert queue.flush(5)
+    assert queue.waiting() == 5
+    with queue.celery.connection_or_acquire() as connection:
+        connection.default_channel.client.ltrim(queue.NAME, 0, 1)
+    round_of(database, settings)
+    assert queue.flush(5)
+    assert queue.waiting() == 5
+    round_of(database, settings)
+    assert queue.flush(5)
+    assert queue.waiting() == 5
+
+
+def test_one_worker_sweeps_in_each_period(database: Database) -> None:
+    with database.autocommit() as tx:
+        assert workers.take_sweep(tx, 60)
+        assert not workers.take_sweep(tx, 60)
+        tx.execute("UPDATE sweeps SET swept_at = now() - interval '61 s'")
+        assert workers.take_sweep(tx, 60)
+
+
+def test_a_worker_that_was_given_up_registers_anew(database: Database, settings: Settings) -> None:
+    session = Session(settings.database_url)
+    lease = Lease(session)
+    was = lease.worker_id
+    be_silent(database, settings.lease_seconds + 1)
+    round_of(database, settings)
+    lease.beat()
+    assert lease.worker_id != was
+    session.close()
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    run = a_run(database, caller.project_id)
+    session = Session(settings.database_url)
+    lease = Lease(session)
+    with database.autocommit() as tx:
+        claimed = transitions.claim(tx, lease.worker_id)
+    assert claimed is not None
+    lease.beat()
+    assert now(database, run).worker_id == lease.worker_id
+    lease.beat()
+    assert now(database, run).worker_id is None
+    with database.autocommit() as tx:
+        held = transitions.claim(tx, lease.worker_id)
+    assert held is not None
+    with lease.holding(held):
+        lease.beat()
+        lease.beat()
+        assert now(database, run).worker_id == lease.worker_id
+    session.close()

@@ -1,0 +1,215 @@
+"""A scripted model server over real HTTP: the tests' only double.
+
+By default it answers `You said: …` to the last user message. A script says what comes instead:
+`server.script(fail(500), say("hi"))` for the next requests in turn, `server.when("Why?", stall())`
+for one question whoever asks it.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = Callable[["Handler", dict[str, Any]], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # head and body in one packet
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        self.send_json(200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            self.server.model.reply_to(body)(self, body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        self.send_raw(status, json.dumps(body).encode(), "application/json", headers)
+
+    def send_raw(
+        self, status: int, body: bytes, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        return
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+    model: "ModelServer"
+
+
+class ModelServer:
+    def __init__(self) -> None:
+        self._http = _Server(("127.0.0.1", 0), Handler)
+        self._http.model = self
+        self._script: deque[Reply] = deque()
+        self._by_question: dict[str, Reply] = {}
+        self._changed = threading.Condition()
+        self.requests: list[dict[str, Any]] = []
+        self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> "ModelServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def script(self, *replies: Reply) -> None:
+        self._script.extend(replies)
+
+    def when(self, question: str, reply: Reply) -> None:
+        self._by_question[question] = reply
+
+    def reset(self) -> None:
+        self._script.clear()
+        self._by_question.clear()
+        self.requests.clear()
+
+    def reply_to(self, body: dict[str, Any]) -> Reply:
+        with self._changed:
+            self.requests.append(body)
+            self._changed.notify_all()
+            reply = self._by_question.get(question_of(body))
+            return reply or (self._script.popleft() if self._script else echo)
+
+    def asked(self, question: str | None = None) -> int:
+        """How often this was asked, or anything."""
+        return sum(1 for body in self.requests if question in (None, question_of(body)))
+
+    def wait_until_asked(
+        self, times: int = 1, question: str | None = None, seconds: float = 20
+    ) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.asked(question) >= times, seconds), (
+                f"the model was asked {self.asked(question)} times, not {times}"
+            )
+
+
+def question_of(body: dict[str, Any]) -> str:
+    """The text of the last user message."""
+    for message in reversed(body["messages"]):
+        if message["role"] == "user":
+            content = message["content"]
+            return content if isinstance(content, str) else content[0].get("text", "")
+    return ""
+
+
+def completion(
+    body: dict[str, Any], message: dict[str, Any], finish: str = "stop", usage: Any = None
+) -> dict[str, Any]:
+    counted = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": body["model"],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", **message},
+                "finish_reason": finish,
+                "logprobs": None,
+            }
+        ],
+        "usage": counted if usage is None else usage,
+    }
+
+
+def echo(handler: Handler, body: dict[str, Any]) -> None:
+    say(f"You said: {question_of(body)}")(handler, body)
+
+
+def say(text: str | None, *, finish: str = "stop", usage: Any = None, **message: Any) -> Reply:
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_json(200, completion(body, {"content": text, **message}, finish, usage))
+
+    return reply
+
+
+def after(seconds: float, reply: Reply = echo) -> Reply:
+    """A model that takes its time."""
+
+    def slow(handler: Handler, body: dict[str, Any]) -> None:
+        time.sleep(seconds)
+        reply(handler, body)
+
+    return slow
+
+
+def stall(until: threading.Event | None = None, reply: Reply = echo) -> Reply:
+    """Answers when the event is set; without one, never while anybody listens."""
+    event = until or threading.Event()
+
+    def stalled(handler: Handler, body: dict[str, Any]) -> None:
+        event.wait(60)
+        reply(handler, body)
+
+    return stalled
+
+
+def fail(
+    status: int, message: str = "out of order", headers: dict[str, str] | None = None
+) -> Reply:
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        error = {"message": message, "type": "error", "param": None, "code": None}
+        handler.send_json(status, {"error": error}, headers)
+
+    return reply
+
+
+def send(content: bytes, kind: str = "application/json", status: int = 200) -> Reply:
+    """Any bytes at all."""
+
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_raw(status, content, kind)
+
+    return reply
+
+
+def hang_up() -> Reply:
+    """Promises a body and closes in the middle of it."""
+
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"choices": [')
+        handler.close_connection = True
+
+    return reply
+
+
+def drip(interval: float = 0.2) -> Reply:
+    """A byte now and then, for as long as anybody listens."""
+
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        for _ in range(1000):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(interval)
+
+    return reply
