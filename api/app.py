@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     listener.start()
     database = Database(settings.database_url, settings.database_pool).open()
 
-    app = Flask("treadle")
+    app = Flask("treadle", static_folder=None)
     app.json = _Orjson(app)
     app.config.update(
         API_TITLE="Treadle",

@@ -30,14 +30,13 @@ def asked_to_hold() -> float:
     return longest if helper else 0.0
 
 
-def hold(read: Callable[[], Run], seconds: float) -> Run:
+def hold(run_id: str, read: Callable[[], Run], seconds: float) -> Run:
     """The run as it is when it stops, or when the time is up. Holds no connection meanwhile."""
-    run = read()
-    if seconds <= 0 or run.status in STOPPED:
-        return run
+    if seconds <= 0:
+        return read()
     until = time.monotonic() + seconds
     listener = runtime().listener
-    with listener.stopped(run.id) as stopped:
+    with listener.stopped(run_id) as stopped:
         while True:
             run = read()
             left = until - time.monotonic()

@@ -63,7 +63,7 @@ def a_run(
 
 
 def bring_to(tx: Transaction, run: Run, status: RunStatus) -> Run:
-    """From queued to any other status. Where no verb leads yet, SQL does."""
+    """From queued to any other status."""
     match status:
         case RunStatus.QUEUED:
             return run
@@ -72,21 +72,23 @@ def bring_to(tx: Transaction, run: Run, status: RunStatus) -> Run:
         case RunStatus.COMPLETED | RunStatus.INCOMPLETE:
             return transitions.finish(tx, a_claim(tx, run), status, no_usage())
         case RunStatus.FAILED:
-            return transitions.fail(
-                tx, a_claim(tx, run), "server_error", "Out of order.", no_usage()
-            )
+            return transitions.fail(tx, a_claim(tx, run), "server_error", "No.", no_usage())
         case RunStatus.EXPIRED:
             tx.execute("UPDATE runs SET expires_at = now() WHERE id = %(id)s", {"id": run.id})
             return next(ended for ended in transitions.expire(tx, 1000) if ended.id == run.id)
-        case RunStatus.REQUIRES_ACTION:
-            extra = "required_action = '{}', started_at = now()"
-        case RunStatus.CANCELLING:
-            extra = "started_at = now()"
-        case RunStatus.CANCELLED:
-            extra = "cancelled_at = now()"
-    query = f"UPDATE runs SET status = %(status)s, {extra} WHERE id = %(id)s"  # noqa: S608
-    tx.execute(query, {"status": status.value, "id": run.id})  # pyright: ignore[reportArgumentType]
-    return run
+        case RunStatus.REQUIRES_ACTION | RunStatus.CANCELLING | RunStatus.CANCELLED:
+            _set(tx, run, status)
+            return run
+
+
+def _set(tx: Transaction, run: Run, status: RunStatus) -> None:
+    """By SQL, where no verb leads yet."""
+    tx.execute(
+        "UPDATE runs SET status = %(status)s, started_at = now(),"
+        " required_action = CASE %(status)s WHEN 'requires_action' THEN '{}'::json END,"
+        " cancelled_at = CASE %(status)s WHEN 'cancelled' THEN now() END WHERE id = %(id)s",
+        {"status": status.value, "id": run.id},
+    )
 
 
 def a_claim(tx: Transaction, run: Run) -> ClaimedRun:

@@ -14,6 +14,8 @@ from shared.store.runs import Run
 
 log = logging.getLogger(__name__)
 
+_AFTER_FAILURE_SECONDS = 0.2
+
 
 class Lease:
     """One per process. `worker_id` changes when the process was given up for dead and returns."""
@@ -63,11 +65,14 @@ class Lease:
         log.info("worker stopped", extra={"worker_id": self.worker_id, "released": len(released)})
 
     def _run(self) -> None:
-        while not self._stopping.wait(workers.HEARTBEAT_SECONDS):
+        pause = workers.HEARTBEAT_SECONDS
+        while not self._stopping.wait(pause):
             try:
                 self.beat()
+                pause = workers.HEARTBEAT_SECONDS
             except Unavailable as error:
                 log.warning("heartbeat failed", extra={"error": repr(error.__cause__)})
+                pause = _AFTER_FAILURE_SECONDS
 
     def beat(self) -> None:
         with self._session.autocommit() as tx:

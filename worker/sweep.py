@@ -30,12 +30,17 @@ class Sweep:
         self._stopping.set()
 
     def _run(self) -> None:
+        broken = False
         while not self._stopping.wait(self._settings.sweep_seconds * random.uniform(0.5, 1.0)):
             try:
                 with self._session.autocommit() as tx:
+                    if broken:
+                        workers.resume_sweeps(tx)
+                        broken = False
                     if workers.take_sweep(tx, self._settings.sweep_seconds * 0.9):
                         sweep(tx, self._settings)
             except Unavailable as error:
+                broken = True
                 log.warning("sweep failed", extra={"error": repr(error.__cause__)})
 
 

@@ -26,12 +26,11 @@ class _Parser(FlaskParser):
 
     def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the signature is webargs'
         """Any content type, and an empty body means `{}`: clients send both."""
-        body = req.get_data(cache=False)
-        if not body:
-            return {}
         try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
+            body = req.get_data(cache=False)
+            return orjson.loads(body) if body else {}
+        except (orjson.JSONDecodeError, OSError):
+            # OSError: gunicorn's word for broken chunks and bodies that end early.
             raise Invalid(UNPARSABLE) from None
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:

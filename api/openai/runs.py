@@ -62,7 +62,7 @@ def get_run(thread_id: str, run_id: str) -> Any:
             return runs.get(tx, project, thread_id, run_id)
 
     seconds = asked_to_hold()
-    return _answer(hold(read, seconds), held=seconds > 0)
+    return _answer(hold(run_id, read, seconds), held=seconds > 0)
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>", methods=["POST"])

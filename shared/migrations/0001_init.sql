@@ -186,9 +186,11 @@ CREATE TABLE workers (
     lost_at timestamptz
 ) WITH (fillfactor = 50);
 
--- One row: when the last sweep began. Whoever moves it forward sweeps.
+-- One row: when the last sweep began, and since when there were sweeps without a gap. Whoever moves
+-- it forward sweeps.
 CREATE TABLE sweeps (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
-    swept_at timestamptz NOT NULL
+    swept_at timestamptz NOT NULL,
+    unbroken_since timestamptz NOT NULL
 );
-INSERT INTO sweeps (swept_at) VALUES ('-infinity');
+INSERT INTO sweeps (swept_at, unbroken_since) VALUES ('-infinity', '-infinity');

@@ -151,7 +151,7 @@ def retry_later(tx: Transaction, run: Run, delay_seconds: float) -> Run:
             "UPDATE runs SET worker_id = NULL, model_failures = model_failures + 1,"
             " run_after = now() + make_interval(secs => %(delay_seconds)s)"
             + _HELD
-            + " RETURNING "
+            + " AND status = 'in_progress' RETURNING "
             + COLUMNS,
             {**_lease(run), "delay_seconds": delay_seconds},
         ),
@@ -166,7 +166,7 @@ def release(tx: Transaction, worker_id: str, run_ids: Sequence[str] | None = Non
         RunStatus.IN_PROGRESS,
         "UPDATE runs SET worker_id = NULL WHERE worker_id = %(worker_id)s"
         " AND (%(run_ids)s::text[] IS NULL OR id = ANY(%(run_ids)s))"
-        " AND status = ANY(%(before)s) RETURNING " + COLUMNS,
+        " AND status = 'in_progress' AND status = ANY(%(before)s) RETURNING " + COLUMNS,
         {"worker_id": worker_id, "run_ids": None if run_ids is None else list(run_ids)},
     )
     if released:

@@ -1,8 +1,10 @@
 """Worker processes: who is alive, and whose turn it is to sweep.
 
 A worker is lost when its heartbeat is older than the lease; or, at once after a kill, when the
-session that holds its advisory lock is gone and no heartbeat came for a moment (PostgreSQL itself
-may have restarted and ended every session: the living reconnect within that moment).
+session that holds its advisory lock is gone and no heartbeat came for a moment.
+
+Silence counts only while somebody could have heard: since the sweeps, which judge, go on without a
+gap. Else an outage of the database would make every living worker look dead.
 """
 
 import os
@@ -52,13 +54,13 @@ def unregister(tx: Transaction, worker_id: str) -> None:
 def mark_lost(tx: Transaction, lease_seconds: float) -> list[str]:
     """The ids of workers found dead now. Their runs are released next."""
     return tx.values(
-        "UPDATE workers SET lost_at = now() WHERE lost_at IS NULL AND ("
-        " seen_at < now() - make_interval(secs => %(lease_seconds)s)"
-        " OR (seen_at < now() - make_interval(secs => %(reconnect_seconds)s)"
+        "UPDATE workers SET lost_at = now() FROM sweeps WHERE lost_at IS NULL AND ("
+        " greatest(seen_at, unbroken_since) < now() - make_interval(secs => %(lease_seconds)s)"
+        " OR (greatest(seen_at, unbroken_since) < now() - make_interval(secs => %(reconnect_seconds)s)"
         " AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
         " AND classid = %(class)s AND objid = number::oid"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))"
-        " RETURNING id",
+        " RETURNING workers.id",
         {
             "lease_seconds": lease_seconds,
             "reconnect_seconds": _RECONNECT_SECONDS,
@@ -79,8 +81,15 @@ def take_sweep(tx: Transaction, period_seconds: float) -> bool:
     """Whether this sweep is ours: one in each period, whoever comes first."""
     return bool(
         tx.execute(
-            "UPDATE sweeps SET swept_at = now()"
+            "UPDATE sweeps SET swept_at = now(), unbroken_since = CASE"
+            " WHEN swept_at < now() - make_interval(secs => %(period_seconds)s * 3 + 1)"
+            " THEN now() ELSE unbroken_since END"
             " WHERE swept_at < now() - make_interval(secs => %(period_seconds)s)",
             {"period_seconds": period_seconds},
         )
     )
+
+
+def resume_sweeps(tx: Transaction) -> None:
+    """A sweeper that lost its connection begins anew: others may have lost theirs with it."""
+    tx.execute("UPDATE sweeps SET unbroken_since = now()")

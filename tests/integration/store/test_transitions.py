@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
@@ -10,27 +9,27 @@ import pytest
 from shared import events, queue
 from shared.db import Database, Transaction
 from shared.errors import Conflict, LeaseLost
-from shared.run_state import NEXT, RunStatus
+from shared.run_state import RunStatus, before
 from shared.store import runs, transitions, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_claim, a_run, bring_to
 from worker.model import no_usage
 
-VERBS: dict[str, tuple[RunStatus, Callable[[Transaction, Run], Any]]] = {
+VERBS: dict[str, tuple[list[str], Callable[[Transaction, Run], Run]]] = {
     "complete": (
-        RunStatus.COMPLETED,
+        before(RunStatus.COMPLETED),
         lambda tx, run: transitions.finish(tx, run, RunStatus.COMPLETED, no_usage()),
     ),
     "end incomplete": (
-        RunStatus.INCOMPLETE,
+        before(RunStatus.INCOMPLETE),
         lambda tx, run: transitions.finish(tx, run, RunStatus.INCOMPLETE, no_usage()),
     ),
     "fail": (
-        RunStatus.FAILED,
+        before(RunStatus.FAILED),
         lambda tx, run: transitions.fail(tx, run, "server_error", "no", no_usage()),
     ),
-    "retry later": (RunStatus.IN_PROGRESS, lambda tx, run: transitions.retry_later(tx, run, 5)),
+    "retry later": (["in_progress"], lambda tx, run: transitions.retry_later(tx, run, 5)),
 }
 
 
@@ -49,23 +48,21 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("status", RunStatus)
+@pytest.mark.parametrize("status", [status for status in RunStatus if status != "queued"])
 def test_a_verb_changes_a_run_only_from_where_the_state_machine_allows(
     database: Database, caller: Caller, verb: str, status: RunStatus
 ) -> None:
-    to, act = VERBS[verb]
+    allowed_from, act = VERBS[verb]
     run = a_run(database, caller.project_id, status=status)
-    with database.transaction() as tx:
-        now = runs.get(tx, caller.project_id, run.thread_id, run.id)
-    # Written by a worker that holds the current fence, so that only the status can refuse it.
-    if to in NEXT[status] and not (verb == "retry later" and status is RunStatus.QUEUED):
-        with database.transaction() as tx:
-            if status is RunStatus.CANCELLING and to is RunStatus.IN_PROGRESS:
-                return
-            assert act(tx, now).status is to
-    elif to not in NEXT[status]:
-        with pytest.raises(LeaseLost), database.transaction() as tx:
-            act(tx, now)
+    with database.autocommit() as tx:
+        # Under the current fence, so that only the status can refuse.
+        current = runs.get(tx, caller.project_id, run.thread_id, run.id)
+        if status in allowed_from:
+            act(tx, current)
+            return
+        with pytest.raises(LeaseLost):
+            act(tx, current)
+        assert runs.get(tx, caller.project_id, run.thread_id, run.id) == current
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -130,9 +127,11 @@ def test_a_run_that_waits_for_later_is_not_claimed_yet(database: Database, calle
 
 def test_a_second_run_on_a_busy_thread_is_refused(database: Database, caller: Caller) -> None:
     run = a_run(database, caller.project_id)
-    with pytest.raises(Conflict, match=f"already has an active run {run.id}"):
-        with database.transaction() as tx:
-            transitions.create(tx, caller.project_id, run.thread_id, run.assistant_id, run, 600)
+    with (
+        pytest.raises(Conflict, match=f"already has an active run {run.id}"),
+        database.transaction() as tx,
+    ):
+        transitions.create(tx, caller.project_id, run.thread_id, run.assistant_id, run, 600)
 
 
 def test_postgresql_itself_refuses_a_second_active_run(database: Database, caller: Caller) -> None:
@@ -183,9 +182,14 @@ def test_a_rolled_back_run_rings_no_bell(
 ) -> None:
     run = a_run(database, caller.project_id, status=RunStatus.COMPLETED)
     rung.clear()
-    with pytest.raises(ZeroDivisionError), database.transaction() as tx:
-        transitions.create(tx, caller.project_id, run.thread_id, run.assistant_id, run, 600)
-        raise ZeroDivisionError
+
+    def break_off() -> None:
+        with database.transaction() as tx:
+            transitions.create(tx, caller.project_id, run.thread_id, run.assistant_id, run, 600)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
     assert rung == []
 
 

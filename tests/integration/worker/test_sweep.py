@@ -78,6 +78,24 @@ def test_a_worker_with_a_session_keeps_its_runs_until_its_lease_is_over(
     session.close()
 
 
+def test_silence_does_not_count_while_nobody_listened(
+    database: Database, settings: Settings, caller: Caller
+) -> None:
+    run = a_run(database, caller.project_id)
+    with database.transaction() as tx:
+        a_claim(tx, run)
+    be_silent(database, 3600)
+    with database.autocommit() as tx:
+        tx.execute("UPDATE sweeps SET swept_at = now() - interval '1 hour'")
+        assert workers.take_sweep(tx, settings.sweep_seconds)
+    round_of(database, settings)
+    assert now(database, run).worker_id is not None
+    with database.autocommit() as tx:
+        tx.execute("UPDATE sweeps SET unbroken_since = now() - interval '1 hour'")
+    round_of(database, settings)
+    assert now(database, run).worker_id is None
+
+
 def test_the_third_lapse_is_the_end(database: Database, settings: Settings, caller: Caller) -> None:
     run = a_run(database, caller.project_id)
     for lapse in range(1, transitions.MOST_LAPSES + 1):

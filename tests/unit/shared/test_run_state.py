@@ -10,7 +10,7 @@ def test_every_status_says_what_may_follow() -> None:
 
 def test_a_run_is_either_active_or_at_its_end() -> None:
     assert {"completed", "incomplete", "failed", "cancelled", "expired"} == TERMINAL
-    assert ACTIVE == set(RunStatus) - TERMINAL
+    assert set(RunStatus) - TERMINAL == ACTIVE
     assert TERMINAL | {RunStatus.REQUIRES_ACTION} == STOPPED
 
 
