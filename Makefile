@@ -1,0 +1,22 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test check setup lock
+
+bootstrap := python3 deploy/bootstrap.py
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: ## set up and start everything here, and ask a first question
+	@$(bootstrap) run
+
+test: ## set up and run all tests; ARGS="-k sentence" goes to pytest
+	@$(bootstrap) test $(ARGS)
+
+check: ## format, lint, types, imports, dependencies, migrations
+	@$(bootstrap) check
+
+setup: ## install everything into .venv
+	@$(bootstrap) setup
+
+lock: ## write requirements.lock anew; ARGS=--upgrade takes newer versions
+	@$(bootstrap) lock $(ARGS)

@@ -1,0 +1,121 @@
+"""What one `treadle up` consists of: which parts it starts itself, in what order, with which
+environment. Servers that the settings name are used and never started.
+"""
+
+import os
+from collections.abc import Callable
+
+from cli.embedded import home, model
+from cli.embedded.model import LocalModel
+from cli.embedded.postgres import Postgres
+from cli.embedded.processes import StartError
+from cli.embedded.programs import Address, Api, Worker
+from cli.embedded.supervision import Part, Watch
+from cli.embedded.valkey import Valkey
+from shared.db import migrate
+from shared.settings import Settings
+
+WORKER_STOP_SECONDS = 5
+NEAR = "127.0.0.1,localhost,::1"
+
+
+class Stack:
+    def __init__(self, settings: Settings, state: home.Home, say: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.state = state
+        self.say = say
+        self.address = Address(settings.host, settings.port)
+        self.no_model = ""  # why no question can be answered
+        self.local_model: LocalModel | None = None
+        self._watches: list[Watch] = []
+        self.database_url = settings.database_url
+        self.redis_url = settings.redis_url
+
+    def start(self) -> None:
+        """Returns when the API takes requests."""
+        self.address.require_free()
+        servers = self._launch_servers()
+        for part in servers:
+            self._wait(part)
+        self._migrate()
+        environment = self.environment()
+        seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
+        api = Api(environment, self.state.log("api"), self.address)
+        self._launch(Worker(environment, self.state.log("worker"), seconds))
+        self._launch(api)
+        self._wait_for_model()
+        self._wait(api)
+
+    def tend(self) -> None:
+        for watch in self._watches:
+            watch.tend()
+
+    def stop(self) -> None:
+        """Whoever uses a server is stopped before it, the API and the worker at the same time."""
+        parts = [watch.part for watch in reversed(self._watches)]
+        for part in parts:
+            if isinstance(part, Api | Worker):
+                part.process.signal_stop()
+        for part in parts:
+            part.stop()
+
+    def environment(self) -> dict[str, str]:
+        """What the API and the worker get: ours, and where the servers are."""
+        settings, given = self.settings, dict(os.environ)
+        given["DATABASE_URL"] = self.database_url
+        given["REDIS_URL"] = self.redis_url
+        given["TREADLE_HOME"] = str(self.state.directory)
+        if self.local_model:
+            given["TREADLE_MODEL_BASE_URL"] = self.local_model.base_url
+            if not settings.models:
+                given["TREADLE_MODELS"] = f"*={model.MODEL}"
+            if not settings.context_tokens:
+                given["TREADLE_CONTEXT_TOKENS"] = str(model.CONTEXT_TOKENS)
+        return beyond_proxies(given)
+
+    def _launch_servers(self) -> list[Part]:
+        servers: list[Part] = []
+        if not self.settings.model_base_url:
+            self.local_model = LocalModel(self.state.log("model"))
+            self._launch(self.local_model)
+        if not self.redis_url:
+            valkey = Valkey(self.state.directory / "valkey", log=self.state.log("valkey"))
+            self.redis_url = valkey.url
+            servers.append(valkey)
+        if not self.database_url:
+            postgres = Postgres(self.state.directory / "postgres", log=self.state.log("postgres"))
+            self.database_url = postgres.url
+            servers.append(postgres)
+        for server in servers:
+            self._launch(server)
+        return servers
+
+    def _launch(self, part: Part) -> None:
+        self._watches.append(Watch(part, self.say))
+        part.launch()
+
+    def _wait(self, part: Part) -> None:
+        part.wait_ready()
+        self.say(f"{part.process.name} is up")
+
+    def _migrate(self) -> None:
+        applied = migrate(self.database_url)
+        self.say(f"The database is up to date ({len(applied)} applied now)")
+
+    def _wait_for_model(self) -> None:
+        if self.local_model is None:
+            return
+        try:
+            self._wait(self.local_model)
+        except StartError as error:
+            self.no_model = str(error)
+            self.say(self.no_model)
+            self.local_model.refuse(self.no_model)
+
+
+def beyond_proxies(environment: dict[str, str]) -> dict[str, str]:
+    """No proxy stands between this machine's own processes."""
+    for name in ("no_proxy", "NO_PROXY"):
+        given = environment.get(name, "")
+        environment[name] = f"{given},{NEAR}" if given else NEAR
+    return environment
