@@ -7,7 +7,8 @@ from typing import Any
 
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
-from shared.store import assistants, messages, runs, threads, transitions
+from shared.run_state import TERMINAL, RunStatus
+from shared.store import assistants, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
 from shared.store.runs import Run, RunOptions
@@ -95,6 +96,45 @@ def start_thread_and_run(
     """`thread` holds the arguments of `create_thread`."""
     created = create_thread(tx, project_id, **thread)
     return _start(tx, created, request, life_seconds)
+
+
+def submit_tool_outputs(
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    run_id: str,
+    outputs: Sequence[tuple[str, str | None]],
+) -> Run:
+    """`outputs` are pairs of call id and output; all that the run waits for, in one request."""
+    run = _locked_run(tx, project_id, thread_id, run_id)
+    if run.required_action is None:
+        raise _no_outputs(run.status)
+    calls = run.required_action["submit_tool_outputs"]["tool_calls"]
+    expected = [call["id"] for call in calls]
+    given = [call_id for call_id, _ in outputs]
+    if sorted(expected) != sorted(given):
+        raise Conflict(f"Expected tool outputs for call_ids {expected}, got {given}")
+    queued = transitions.submit_tool_outputs(tx, run)
+    if queued is None:
+        raise _no_outputs(RunStatus.EXPIRED)
+    run_steps.complete_tool_step(tx, run.id, dict(outputs))
+    return queued
+
+
+def cancel_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
+    run = _locked_run(tx, project_id, thread_id, run_id)
+    if run.status in TERMINAL:
+        raise Conflict(f"Cannot cancel run with status '{run.status}'.")
+    return transitions.cancel(tx, run)
+
+
+def _locked_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
+    threads.get(tx, project_id, thread_id)
+    return runs.lock(tx, project_id, thread_id, run_id)
+
+
+def _no_outputs(status: RunStatus) -> Conflict:
+    return Conflict(f'Runs in status "{status}" do not accept tool outputs.')
 
 
 def _start(tx: Transaction, thread: Thread, request: RunRequest, life_seconds: int) -> Run:

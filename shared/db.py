@@ -79,6 +79,12 @@ class Transaction:
         with self._connection.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(query, parameters).fetchall()
 
+    @contextmanager
+    def atomic(self) -> Generator[None]:
+        """All or nothing of what the block does, within whatever transaction there is."""
+        with self._connection.transaction():
+            yield
+
     def after_commit(self, act: Callable[..., object], *arguments: Any) -> None:
         """`act` must neither block nor raise: it hands over to an outbox."""
         self._after_commit.append(lambda: act(*arguments))

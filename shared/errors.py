@@ -8,6 +8,7 @@ TreadleError
 │   └── Conflict             right request, wrong state
 ├── Unavailable              PostgreSQL cannot answer now; a repeat may help
 ├── LeaseLost                this worker no longer holds the run; write nothing more
+├── CallCut                  the model call was ended from here; its run is over
 └── ModelError               the model server gave no answer, or could not be asked
 """
 
@@ -47,6 +48,10 @@ class Unavailable(TreadleError):
 
 
 class LeaseLost(TreadleError):
+    pass
+
+
+class CallCut(TreadleError):
     pass
 
 

@@ -2,12 +2,12 @@
 
     queued ──► in_progress ──► completed | incomplete | failed | expired
       ▲  │        │    │
-      │  │        │    └──► cancelling ──► cancelled (or the end it reached meanwhile)
-      │  │        ▼              ▲
-      │  │   requires_action ────┘
-      │  │        │
-      └──┼────────┘  submit_tool_outputs
-         └──► cancelled | failed | expired
+      │  │        │    └───────┐
+      │  │        ▼            ▼
+      │  │   requires_action ─► cancelling ──► cancelled (or the end it reached meanwhile)
+      │  │        │            ▲
+      └──┼────────┘            │  submit_tool_outputs queues again
+         └─────────────────────┘  queued, too, may fail or expire
 
 A run that loses its worker, or waits out a rate limit, stays `in_progress` until the next claim.
 """
@@ -30,7 +30,7 @@ class RunStatus(StrEnum):
 S = RunStatus
 
 NEXT: dict[RunStatus, frozenset[RunStatus]] = {
-    S.QUEUED: frozenset({S.IN_PROGRESS, S.CANCELLED, S.FAILED, S.EXPIRED}),
+    S.QUEUED: frozenset({S.IN_PROGRESS, S.CANCELLING, S.FAILED, S.EXPIRED}),
     S.IN_PROGRESS: frozenset(
         {
             S.IN_PROGRESS,
@@ -42,7 +42,7 @@ NEXT: dict[RunStatus, frozenset[RunStatus]] = {
             S.EXPIRED,
         }
     ),
-    S.REQUIRES_ACTION: frozenset({S.QUEUED, S.CANCELLING, S.CANCELLED, S.EXPIRED}),
+    S.REQUIRES_ACTION: frozenset({S.QUEUED, S.CANCELLING, S.EXPIRED}),
     S.CANCELLING: frozenset({S.CANCELLED, S.COMPLETED, S.INCOMPLETE, S.FAILED, S.EXPIRED}),
     S.CANCELLED: frozenset(),
     S.COMPLETED: frozenset(),

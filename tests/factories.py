@@ -6,7 +6,7 @@ from api import operations
 from api.operations import RunRequest
 from shared.db import Database, Transaction
 from shared.run_state import RunStatus
-from shared.store import transitions, workers
+from shared.store import claims, losses, run_steps, transitions, workers
 from shared.store.assistants import Assistant
 from shared.store.messages import NewMessage
 from shared.store.runs import ClaimedRun, Run
@@ -64,37 +64,41 @@ def a_run(
 
 def bring_to(tx: Transaction, run: Run, status: RunStatus) -> Run:
     """From queued to any other status."""
-    match status:
-        case RunStatus.QUEUED:
-            return run
-        case RunStatus.IN_PROGRESS:
-            return a_claim(tx, run)
-        case RunStatus.COMPLETED | RunStatus.INCOMPLETE:
-            return transitions.finish(tx, a_claim(tx, run), status, no_usage())
-        case RunStatus.FAILED:
-            return transitions.fail(tx, a_claim(tx, run), "server_error", "No.", no_usage())
-        case RunStatus.EXPIRED:
-            tx.execute("UPDATE runs SET expires_at = now() WHERE id = %(id)s", {"id": run.id})
-            return next(ended for ended in transitions.expire(tx, 1000) if ended.id == run.id)
-        case RunStatus.REQUIRES_ACTION | RunStatus.CANCELLING | RunStatus.CANCELLED:
-            _set(tx, run, status)
-            return run
+    return {
+        RunStatus.QUEUED: lambda: run,
+        RunStatus.IN_PROGRESS: lambda: a_claim(tx, run),
+        RunStatus.REQUIRES_ACTION: lambda: _wait_for_outputs(tx, a_claim(tx, run)),
+        RunStatus.CANCELLING: lambda: transitions.cancel(tx, a_claim(tx, run)),
+        RunStatus.CANCELLED: lambda: claims.end_cancelled(
+            tx, transitions.cancel(tx, a_claim(tx, run))
+        ),
+        RunStatus.COMPLETED: lambda: claims.finish(tx, a_claim(tx, run), status, no_usage()),
+        RunStatus.INCOMPLETE: lambda: claims.finish(tx, a_claim(tx, run), status, no_usage()),
+        RunStatus.FAILED: lambda: claims.fail(
+            tx, a_claim(tx, run), "server_error", "No.", no_usage()
+        ),
+        RunStatus.EXPIRED: lambda: _expire(tx, run),
+    }[status]()
 
 
-def _set(tx: Transaction, run: Run, status: RunStatus) -> None:
-    """By SQL, where no verb leads yet."""
-    tx.execute(
-        "UPDATE runs SET status = %(status)s, started_at = now(),"
-        " required_action = CASE %(status)s WHEN 'requires_action' THEN '{}'::json END,"
-        " cancelled_at = CASE %(status)s WHEN 'cancelled' THEN now() END WHERE id = %(id)s",
-        {"status": status.value, "id": run.id},
-    )
+def _expire(tx: Transaction, run: Run) -> Run:
+    tx.execute("UPDATE runs SET expires_at = now() WHERE id = %(id)s", {"id": run.id})
+    return next(ended for ended in losses.expire(tx, 1000) if ended.id == run.id)
+
+
+def _wait_for_outputs(tx: Transaction, run: Run) -> Run:
+    function = {"name": "look", "arguments": "{}"}
+    call = {"id": "call_1", "type": "function"}
+    waiting = claims.require_action(tx, run, [{**call, "function": function}])
+    step = {**call, "function": {**function, "output": None}}
+    run_steps.create_tool_step(tx, waiting, [step], no_usage())
+    return waiting
 
 
 def a_claim(tx: Transaction, run: Run) -> ClaimedRun:
     """This run claimed by a new worker, ahead of any other that waits."""
     tx.execute("UPDATE runs SET run_after = '-infinity' WHERE id = %(id)s", {"id": run.id})
-    claimed = transitions.claim(tx, workers.register(tx))
+    claimed = claims.claim(tx, workers.register(tx))
     assert claimed is not None
     assert claimed.id == run.id
     return claimed

@@ -1,9 +1,12 @@
-"""How a run is worked on: claim → turn → finish. Read this to know what Treadle does.
+"""How a run is worked on: claim → turn → end of the turn. Read this to know what Treadle does.
 
 1. A bell: claim the next run, until none waits. The claim gives a lease and a fence.
-2. The turn: the thread's messages become a prompt, the model answers.
-3. The end: message, step and status in one transaction, under the fence of the claim. If the fence
-   is no longer ours, somebody took over and nothing is written.
+2. The turn: the thread's messages, and the run's own steps so far, become a prompt; the model
+   answers.
+3. The end of the turn, in one transaction under the fence of the claim: message, step and status.
+   If the model called functions, the run waits for their outputs and no worker holds it; the
+   outputs queue it again, for the next turn. If the fence is no longer ours, somebody took over
+   and nothing is written.
 A model error that may pass gives the run back for a while; any other ends it.
 """
 
@@ -11,18 +14,19 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shared.db import Database, Transaction
-from shared.errors import LeaseLost, ModelError, Unavailable
-from shared.run_state import RunStatus
+from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
-from shared.store import messages, run_steps, transitions
-from shared.store.messages import NewAnswer
+from shared.store import claims, messages, run_steps
+from shared.store.messages import Said
+from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
-from worker import prompt
+from worker import outcome, prompt
+from worker.connections import Call
 from worker.lease import Lease, pause
-from worker.model import Answer, Model, no_usage
+from worker.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +46,17 @@ class Execution:
         """Works until no run waits: a bell that was lost costs nothing while workers are busy."""
         while not self._lease.draining:
             with self._database.autocommit() as tx:
-                run = transitions.claim(tx, self._lease.worker_id)
+                run = claims.claim(tx, self._lease.worker_id)
             if run is None:
                 return
-            with self._lease.holding(run):
-                self._execute(run)
+            with self._lease.holding(run) as call:
+                self._execute(run, call)
 
-    def _execute(self, run: ClaimedRun) -> None:
+    def _execute(self, run: ClaimedRun, call: Call) -> None:
         began = time.monotonic()
         deadline = began + run.seconds_left
         try:
-            ended = self._work(run, deadline)
+            ended = self._work(run, call, deadline)
         except LeaseLost:
             log.warning("lease lost", extra={"run_id": run.id, "fence": run.fence})
             return
@@ -66,30 +70,37 @@ class Execution:
                 "run_id": run.id,
                 "status": ended.status.value,
                 "ms": int((time.monotonic() - began) * 1000),
-                "usage": ended.usage and ended.usage["total_tokens"],
+                "tokens": ended.usage and ended.usage["total_tokens"],
             },
         )
 
-    def _work(self, run: ClaimedRun, deadline: float) -> Run:
+    def _work(self, run: ClaimedRun, call: Call, deadline: float) -> Run:
+        decision = self._decide(run, call, deadline)
         try:
-            answer = self._turn(run, deadline)
+            return self._persist(decision, deadline)
+        except LeaseLost:
+            # Cancelled meanwhile, or really lost: the same guard tells.
+            return self._persist(lambda tx: claims.end_cancelled(tx, run), deadline)
+
+    def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Callable[[Transaction], Run]:
+        """What is to be written at the end of this turn."""
+        try:
+            said, steps = self._persist(lambda tx: _history(tx, run), deadline)
+            if outcome.tokens_left(run, steps) == 0:
+                return outcome.out_of_tokens(run, steps)
+            chat = prompt.build(run, said, steps, self._settings.context_tokens)
+            request = outcome.completion(run, chat, steps)
+            answer = self._model.ask(request, deadline - time.monotonic(), call)
+            return outcome.after(run, answer, steps)
+        except CallCut:
+            return lambda tx: claims.end_cancelled(tx, run)
         except ModelError as error:
-            decision = self._after_error(run, error, deadline)
+            return self._after_error(run, error, deadline)
         except (LeaseLost, Unavailable):
             raise
         except Exception:
             log.exception("run failed in the worker", extra={"run_id": run.id})
-            decision = _failing(run, "server_error", "Sorry, something went wrong.")
-        else:
-            decision = _finishing(run, answer)
-        return self._persist(decision, deadline)
-
-    def _turn(self, run: ClaimedRun, deadline: float) -> Answer:
-        said = self._persist(
-            lambda tx: messages.history(tx, run.thread_id, prompt.last_messages(run)), deadline
-        )
-        chat = prompt.build(run, said, self._settings.context_tokens)
-        return self._model.ask(_completion(run, chat), deadline - time.monotonic())
+            return outcome.failure(run, "server_error", "Sorry, something went wrong.")
 
     def _after_error(
         self, run: Run, error: ModelError, deadline: float
@@ -102,11 +113,11 @@ class Execution:
         tried_enough = run.model_failures >= self._settings.model_retries and not limited
         in_time = time.monotonic() + wait < deadline
         if not error.transient or tried_enough or not in_time:
-            return _failing(run, error.code, error.message)
+            return outcome.failure(run, error.code, error.message)
         log.info(
             "model error", extra={"run_id": run.id, "wait": round(wait, 1), "error": error.message}
         )
-        return lambda tx: transitions.retry_later(tx, run, wait)
+        return lambda tx: claims.retry_later(tx, run, wait)
 
     def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
@@ -122,46 +133,7 @@ class Execution:
                 attempt += 1
 
 
-def _completion(run: Run, chat: list[prompt.ChatMessage]) -> dict[str, Any]:
-    """The body of the chat completion: only what the run says."""
-    asked = {
-        "reasoning_effort": run.reasoning_effort,
-        "max_completion_tokens": run.max_completion_tokens,
-        "response_format": None if run.response_format == "auto" else run.response_format,
-    }
-    return {
-        "model": run.model,
-        "messages": chat,
-        "temperature": run.temperature,
-        "top_p": run.top_p,
-        **{name: value for name, value in asked.items() if value is not None},
-    }
-
-
-def _finishing(run: Run, answer: Answer) -> Callable[[Transaction], Run]:
-    reasons = {"length": "max_tokens", "content_filter": "content_filter"}
-    content = NewAnswer(
-        content=_content(answer), incomplete_reason=reasons.get(answer.finish_reason)
-    )
-
-    def finish(tx: Transaction) -> Run:
-        to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
-        ended = transitions.finish(tx, run, to, answer.usage)
-        message = messages.create_answer(tx, ended, content)
-        run_steps.create_message_step(tx, ended, message, answer.usage)
-        return ended
-
-    return finish
-
-
-def _failing(run: Run, code: str, message: str) -> Callable[[Transaction], Run]:
-    return lambda tx: transitions.fail(tx, run, code, message, no_usage())
-
-
-def _content(answer: Answer) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = []
-    if answer.text is not None:
-        parts.append({"type": "text", "text": {"value": answer.text, "annotations": []}})
-    if answer.refusal is not None:
-        parts.append({"type": "refusal", "refusal": answer.refusal})
-    return parts
+def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:
+    said = messages.history(tx, run.thread_id, prompt.last_messages(run))
+    # Without tools every run has one turn, the first.
+    return said, run_steps.of_run(tx, run.id) if run.tools else []

@@ -7,10 +7,12 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from shared.db import Session
+from shared.db import Session, Transaction
 from shared.errors import Unavailable
-from shared.store import runs, transitions, workers
-from shared.store.runs import Run
+from shared.run_state import RunStatus
+from shared.store import claims, runs, workers
+from shared.store.runs import Held, Run
+from worker.connections import Call
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +24,9 @@ class Lease:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._held: dict[str, int] = {}
+        self._held: dict[str, tuple[int, Call]] = {}
         self._strays: set[str] = set()
+        self._gone: set[str] = set()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self.draining = False
@@ -34,15 +37,17 @@ class Lease:
         threading.Thread(target=self._run, name="lease", daemon=True).start()
 
     @contextmanager
-    def holding(self, run: Run) -> Generator[None]:
+    def holding(self, run: Run) -> Generator[Call]:
+        """The call is cut when the run is cancelled, ends otherwise or goes to another worker."""
+        call = Call()
         with self._changed:
-            self._held[run.id] = run.fence
+            self._held[run.id] = run.fence, call
         try:
-            yield
+            yield call
         finally:
             with self._changed:
-                # A later claim of the same run by this process has a fence of its own.
-                if self._held.get(run.id) == run.fence:
+                # A later claim of the same run by this process has a call of its own.
+                if self._held.get(run.id) == (run.fence, call):
                     del self._held[run.id]
                 self._changed.notify_all()
 
@@ -60,7 +65,7 @@ class Lease:
     def give_back(self, session: Session) -> None:
         """On another session, for the heartbeat may be using its own."""
         with session.autocommit() as tx:
-            released = transitions.release(tx, self.worker_id)
+            released = claims.release(tx, self.worker_id)
             workers.unregister(tx, self.worker_id)
         log.info("worker stopped", extra={"worker_id": self.worker_id, "released": len(released)})
 
@@ -82,15 +87,30 @@ class Lease:
             else:
                 lost, self.worker_id = self.worker_id, workers.register(tx)
                 log.warning("worker was given up", extra={"was": lost, "is": self.worker_id})
-            held = set(runs.held_by(tx, self.worker_id))
-            strays = held - self._held.keys()
-            # A claim whose answer got lost: committed, yet nobody here works on it. Twice seen, so
-            # that a claim on its way to `holding` is left alone.
-            twice = strays & self._strays
-            if twice:
-                transitions.release(tx, self.worker_id, sorted(twice))
-                log.warning("stray runs released", extra={"run_ids": sorted(twice)})
-            self._strays = strays
+            held = runs.held_by(tx, self.worker_id)
+            self._release_strays(tx, {run.id for run in held if run.id not in self._held})
+        self._cut_calls(held)
+
+    def _release_strays(self, tx: Transaction, strays: set[str]) -> None:
+        """A claim whose answer got lost: committed, yet nobody here works on it. Twice seen, so
+        that a claim on its way to `holding` is left alone."""
+        twice = sorted(strays & self._strays)
+        if twice:
+            claims.release(tx, self.worker_id, twice)
+            log.warning("stray runs released", extra={"run_ids": twice})
+        self._strays = strays
+
+    def _cut_calls(self, held: list[Held]) -> None:
+        with self._changed:
+            working = dict(self._held)
+        for run in held:
+            if run.status == RunStatus.CANCELLING and run.id in working:
+                working[run.id][1].cut()
+        # Not ours any more by the row; twice seen, so that a run just claimed is left alone.
+        gone = working.keys() - {run.id for run in held}
+        for run_id in gone & self._gone:
+            working[run_id][1].cut()
+        self._gone = gone
 
 
 def pause(attempt: int) -> None:

@@ -16,12 +16,16 @@ import httpx2
 import openai
 import orjson
 
-from shared.errors import ModelError
+from shared.errors import CallCut, ModelError
+from shared.ids import is_wellformed, random_text
 from shared.settings import Settings
+from worker.connections import Call, Transport
 
 _CONNECT_SECONDS = 5.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _LONGEST_REASON = 500
+_MOST_TOOL_CALLS = 128
+_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 # A pool of connections is searched from end to end, so a thousand calls share several.
 _RUNS_PER_CLIENT = 100
 
@@ -29,9 +33,17 @@ Usage = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Answer:
     text: str | None
     refusal: str | None
+    tool_calls: tuple[ToolCall, ...]
     finish_reason: str  # stop, length or content_filter
     usage: Usage
 
@@ -47,6 +59,7 @@ class Model:
                 project="",
                 webhook_secret="",
                 max_retries=0,
+                http_client=openai.DefaultHttpxClient(transport=Transport(_LIMITS)),
             )
             for _ in range(1 + settings.concurrency // _RUNS_PER_CLIENT)
         ]
@@ -56,10 +69,18 @@ class Model:
         for client in self._clients:
             client.close()
 
-    def ask(self, request: dict[str, Any], seconds: float) -> Answer:
-        """`request` is a chat completion's body. Raises ModelError."""
-        deadline = time.monotonic() + seconds
+    def ask(self, request: dict[str, Any], seconds: float, call: Call) -> Answer:
+        """`request` is a chat completion's body. Raises ModelError, or CallCut for a cut call."""
         body = {**request, "model": self._settings.served_model(request["model"])}
+        try:
+            with call:
+                return self._ask(body, time.monotonic() + seconds)
+        except ModelError as error:
+            if call.was_cut:
+                raise CallCut from error
+            raise
+
+    def _ask(self, body: dict[str, Any], deadline: float) -> Answer:
         try:
             return _read_answer(self._post(body, deadline))
         except openai.APIStatusError as error:
@@ -86,6 +107,16 @@ def no_usage() -> Usage:
     return _usage({})
 
 
+def sum_usage(first: Usage, second: Usage) -> Usage:
+    """Of two counts of the same shape."""
+    return {
+        name: sum_usage(cast("Usage", value), second[name])
+        if isinstance(value, dict)
+        else value + second[name]
+        for name, value in first.items()
+    }
+
+
 def _bounded(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
@@ -107,17 +138,40 @@ def _read_answer(body: bytes) -> Answer:
     except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
         raise _malformed("something that is not a chat completion") from None
     text, refusal = message.get("content"), message.get("refusal")
-    if message.get("tool_calls"):
-        raise _malformed("tool calls, though the run has no tools")
-    if not isinstance(text, str) and not isinstance(refusal, str):
+    tool_calls = _tool_calls(message.get("tool_calls"))
+    if not isinstance(text, str) and not isinstance(refusal, str) and not tool_calls:
         raise _malformed("a message without content")
     finish = choice.get("finish_reason")
     return Answer(
         text=text if isinstance(text, str) else None,
         refusal=refusal if isinstance(refusal, str) else None,
+        tool_calls=tool_calls,
         finish_reason=finish if finish in ("length", "content_filter") else "stop",
         usage=_usage(data.get("usage")),
     )
+
+
+def _tool_calls(sent: Any) -> tuple[ToolCall, ...]:
+    """Calls as the model made them, broken arguments and unknown names included: whoever runs the
+    function judges those. Ids that are missing or come twice are replaced."""
+    if not sent:
+        return ()
+    if not isinstance(sent, list) or len(cast("list[Any]", sent)) > _MOST_TOOL_CALLS:
+        raise _malformed(f"tool calls that are no list of at most {_MOST_TOOL_CALLS}")
+    calls: list[ToolCall] = []
+    for one in cast("list[Any]", sent):
+        function = _part(one, "function")
+        name, arguments = _part(function, "name"), _part(function, "arguments")
+        if not isinstance(name, str) or not name:
+            raise _malformed("a tool call without a name")
+        id_ = _part(one, "id")
+        if not isinstance(id_, str) or not is_wellformed(id_) or id_ in {c.id for c in calls}:
+            id_ = f"call_{random_text(24)}"
+        written = (
+            arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode()
+        )
+        calls.append(ToolCall(id_, name, written))
+    return tuple(calls)
 
 
 def _usage(reported: Any) -> Usage:

@@ -4,11 +4,12 @@ Tokens are estimated, one per three bytes of UTF-8 and a few per message: no tok
 model, and an estimate that is too high only drops a message early.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.errors import ModelError
 from shared.store.messages import Said
+from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 
 ChatMessage = dict[str, Any]
@@ -19,18 +20,23 @@ _IMAGE_TOKENS = 1000
 _ANSWER_SHARE = 4
 
 
-def build(run: Run, said: Sequence[Said], context_tokens: int) -> list[ChatMessage]:
-    """Instructions first, then the conversation, its middle dropped where it does not fit.
+def build(
+    run: Run, said: Sequence[Said], steps: Sequence[RunStep], context_tokens: int
+) -> list[ChatMessage]:
+    """Instructions first, then the conversation, its middle dropped where it does not fit, then
+    what this run has said and called so far, whole.
 
     `context_tokens` is the model's context, 0 if unknown. Raises ModelError for what a model
     cannot be shown.
     """
     system = [{"role": "system", "content": run.instructions}] if run.instructions else []
-    chat = [_chat_message(message) for message in said]
+    chat = [_chat_message(message) for message in said if message.run_id != run.id]
+    own = {message.id: message for message in said if message.run_id == run.id}
+    turns = [message for step in steps for message in _turn(step, own)]
     budget = _budget(run, context_tokens)
-    if budget is None:
-        return [*system, *chat]
-    return [*system, *_fit(chat, budget - sum(map(tokens, system)))]
+    if budget is not None:
+        chat = _fit(chat, budget - sum(map(tokens, [*system, *turns])))
+    return [*system, *chat, *turns]
 
 
 def last_messages(run: Run) -> int | None:
@@ -42,6 +48,8 @@ def last_messages(run: Run) -> int | None:
 def tokens(message: ChatMessage) -> int:
     """The estimate."""
     content = message["content"]
+    if "tool_calls" in message:
+        content = str(message["tool_calls"])
     if isinstance(content, str):
         return _MESSAGE_TOKENS + len(content.encode()) // 3
     parts: list[dict[str, Any]] = content
@@ -74,6 +82,30 @@ def _fit(chat: list[ChatMessage], budget: int) -> list[ChatMessage]:
     if budget >= tokens(newest) + tokens(first):
         kept.append(first)
     return kept[::-1]
+
+
+def _turn(step: RunStep, own: Mapping[str, Said]) -> list[ChatMessage]:
+    """A step as the model knows it: what it said, or what it called and what came of it."""
+    if step.type == "message_creation":
+        message = own.get(step.step_details["message_creation"]["message_id"])
+        return [_chat_message(message)] if message else []
+    calls: list[dict[str, Any]] = step.step_details["tool_calls"]
+    made = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {
+                "name": call["function"]["name"],
+                "arguments": call["function"]["arguments"],
+            },
+        }
+        for call in calls
+    ]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": call["function"]["output"] or ""}
+        for call in calls
+    ]
+    return [{"role": "assistant", "content": None, "tool_calls": made}, *results]
 
 
 def _chat_message(message: Said) -> ChatMessage:

@@ -8,7 +8,7 @@ from shared import queue
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.store import runs, transitions, workers
+from shared.store import losses, runs, workers
 from worker.model import no_usage
 
 log = logging.getLogger(__name__)
@@ -47,15 +47,17 @@ class Sweep:
 def sweep(tx: Transaction, settings: Settings) -> None:
     """One round. Each statement stands by itself, so a round that breaks off harms nothing."""
     lost = workers.mark_lost(tx, settings.lease_seconds)
-    poisonous = transitions.fail_poisonous(tx, _MOST, no_usage())
-    released = transitions.release_lost(tx, _MOST)
-    expired = transitions.expire(tx, _MOST)
+    poisonous = losses.fail_poisonous(tx, _MOST, no_usage())
+    released = losses.release_lost(tx, _MOST)
+    cancelled = losses.end_cancelled(tx, _MOST)
+    expired = losses.expire(tx, _MOST)
     workers.forget_lost(tx)
     rung = _ring_for_the_forgotten(tx)
     found = {
         "lost_workers": len(lost),
         "failed": len(poisonous),
         "released": len(released),
+        "cancelled": len(cancelled),
         "expired": len(expired),
         "rung": rung,
     }

@@ -8,7 +8,14 @@ from api import operations
 from api.auth import project_id
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import PageQuery, list_of
-from api.openai.schemas.runs import CreateRun, CreateThreadAndRun, ModifyRun, Run
+from api.openai.schemas.runs import (
+    CreateRun,
+    CreateThreadAndRun,
+    ModifyRun,
+    Nothing,
+    Run,
+    SubmitToolOutputs,
+)
 from api.operations import RunRequest
 from api.polling import asked_to_hold, hold, poll_after_ms
 from api.runtime import runtime, single, transaction
@@ -71,6 +78,24 @@ def get_run(thread_id: str, run_id: str) -> Any:
 def modify_run(changes: dict[str, Any], thread_id: str, run_id: str) -> Any:
     with single() as tx:
         return _answer(runs.update(tx, project_id(), thread_id, run_id, changes.get("metadata")))
+
+
+@blueprint.route("/threads/<thread_id>/runs/<run_id>/cancel", methods=["POST"])
+@blueprint.arguments(Nothing())
+@blueprint.response(200, Run)
+def cancel_run(_: Any, thread_id: str, run_id: str) -> Any:
+    with transaction() as tx:
+        run = operations.cancel_run(tx, project_id(), thread_id, run_id)
+    return _answer(run)
+
+
+@blueprint.route("/threads/<thread_id>/runs/<run_id>/submit_tool_outputs", methods=["POST"])
+@blueprint.arguments(SubmitToolOutputs())
+@blueprint.response(200, Run)
+def submit_tool_outputs(outputs: list[tuple[str, str | None]], thread_id: str, run_id: str) -> Any:
+    with transaction() as tx:
+        run = operations.submit_tool_outputs(tx, project_id(), thread_id, run_id, outputs)
+    return _answer(run)
 
 
 def _answer(run: runs.Run, *, held: bool = False) -> Response:

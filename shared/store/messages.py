@@ -65,6 +65,8 @@ class NewAnswer:
 class Said:
     """A message as the model is told of it."""
 
+    id: str
+    run_id: str | None
     role: str
     content: list[dict[str, Any]]
 
@@ -198,7 +200,7 @@ def history(tx: Transaction, thread_id: str, last: int | None) -> list[Said]:
     """The thread's messages, oldest first; `last` limits them to the newest."""
     newest_first = tx.all(
         Said,
-        "SELECT role, content FROM messages WHERE thread_id = %(thread_id)s"
+        "SELECT id, run_id, role, content FROM messages WHERE thread_id = %(thread_id)s"
         " ORDER BY sequence DESC LIMIT %(last)s",
         {"thread_id": thread_id, "last": last},
     )

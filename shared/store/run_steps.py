@@ -1,5 +1,6 @@
 """Run steps: what a run did, one step per message or batch of tool calls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,21 +45,71 @@ class RunStep:
 
 
 def create_message_step(tx: Transaction, run: Run, message: Message, usage: dict[str, Any]) -> None:
-    """The completed step that made this message, in the transaction that ends the run."""
+    """The completed step that made this message, in the transaction that stores the message."""
+    details = {"type": "message_creation", "message_creation": {"message_id": message.id}}
+    _create(tx, run, "message_creation", "completed", details, usage)
+
+
+def create_tool_step(
+    tx: Transaction, run: Run, tool_calls: list[dict[str, Any]], usage: dict[str, Any]
+) -> None:
+    """An open step: its calls wait for their outputs. `tool_calls` as the wire shows them in a
+    step, with `output` null."""
+    details = {"type": "tool_calls", "tool_calls": tool_calls}
+    _create(tx, run, "tool_calls", "in_progress", details, usage)
+
+
+def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str | None]) -> None:
+    """Fills in the outputs by call id. The run must be locked."""
+    step = tx.one(
+        RunStep,
+        "SELECT " + _COLUMNS + " FROM run_steps"
+        " WHERE run_id = %(run_id)s AND status = 'in_progress'",
+        {"run_id": run_id},
+    )
+    assert step is not None
+    details = step.step_details
+    for call in details["tool_calls"]:
+        call["function"]["output"] = outputs[call["id"]]
+    tx.execute(
+        "UPDATE run_steps SET status = 'completed', completed_at = now(),"
+        " step_details = %(details)s WHERE id = %(id)s",
+        {"id": step.id, "details": Json(details)},
+    )
+
+
+def of_run(tx: Transaction, run_id: str) -> list[RunStep]:
+    """All steps, oldest first."""
+    return tx.all(
+        RunStep,
+        "SELECT " + _COLUMNS + " FROM run_steps WHERE run_id = %(run_id)s ORDER BY sequence",
+        {"run_id": run_id},
+    )
+
+
+def _create(
+    tx: Transaction,
+    run: Run,
+    kind: str,
+    status: str,
+    details: dict[str, Any],
+    usage: dict[str, Any],
+) -> None:
     tx.execute(
         "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
         " status, step_details, completed_at, usage)"
         " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s, now(),"
-        " 'message_creation', 'completed', %(step_details)s, now(), %(usage)s)",
+        " %(type)s, %(status)s, %(step_details)s,"
+        " CASE %(status)s WHEN 'completed' THEN now() END, %(usage)s)",
         {
             "id": new_id("step"),
             "project_id": run.project_id,
             "thread_id": run.thread_id,
             "run_id": run.id,
             "assistant_id": run.assistant_id,
-            "step_details": Json(
-                {"type": "message_creation", "message_creation": {"message_id": message.id}}
-            ),
+            "type": kind,
+            "status": status,
+            "step_details": Json(details),
             "usage": Json(usage),
         },
     )

@@ -96,6 +96,18 @@ def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
     return run
 
 
+def lock(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
+    """As `get`; until the transaction ends nobody else changes the run."""
+    run = tx.one(
+        Run,
+        _SELECT + " AND id = %(id)s FOR NO KEY UPDATE",
+        {"project_id": project_id, "thread_id": thread_id, "id": run_id},
+    )
+    if run is None:
+        raise _not_found(run_id)
+    return run
+
+
 def list_page(tx: Transaction, project_id: str, thread_id: str, request: PageRequest) -> Page[Run]:
     return pages.read(
         tx,
@@ -142,9 +154,18 @@ def active_on(tx: Transaction, thread_id: str) -> str | None:
     )
 
 
-def held_by(tx: Transaction, worker_id: str) -> list[str]:
-    return tx.values(
-        "SELECT id FROM runs WHERE worker_id = %(worker_id)s", {"worker_id": worker_id}
+@dataclass(frozen=True)
+class Held:
+    id: str
+    fence: int
+    status: str
+
+
+def held_by(tx: Transaction, worker_id: str) -> list[Held]:
+    return tx.all(
+        Held,
+        "SELECT id, fence, status FROM runs WHERE worker_id = %(worker_id)s",
+        {"worker_id": worker_id},
     )
 
 

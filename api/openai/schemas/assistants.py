@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.openai.schemas.fields import Choice, Decimal, Metadata, Text, UnixTime, WireSchema
-from api.openai.schemas.options import NoTools, ResponseFormat, ToolResources
+from api.openai.schemas.options import ResponseFormat, ToolResources, Tools
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -15,7 +15,7 @@ class CreateAssistant(WireSchema):
     name = Text(longest=256, allow_none=True)
     description = Text(longest=512, allow_none=True)
     instructions = Text(longest=256_000, allow_none=True)
-    tools = NoTools(load_default=list)
+    tools = Tools(load_default=list)
     tool_resources = ToolResources()
     metadata = Metadata()
     temperature = Decimal(least=0, most=2, load_default=1.0, allow_none=True)

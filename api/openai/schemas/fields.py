@@ -56,14 +56,24 @@ class _Typed(fields.Field):
 class Text(_Typed, fields.String):
     expected = "a string"
 
-    def __init__(self, *, longest: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, longest: int | None = None, pattern: str | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.longest = longest
+        self.pattern = pattern
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
             raise wrong_type(self.expected, value)
         check_text(value, self.longest)
+        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+            raise refuse(
+                "invalid_value",
+                "Invalid ",
+                ": string does not match pattern. Expected a string that matches the pattern"
+                f" '^{self.pattern}$'.",
+            )
         return value
 
 

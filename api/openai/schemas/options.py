@@ -20,17 +20,49 @@ from api.openai.schemas.fields import (
 TOOL_TYPES = ("code_interpreter", "file_search", "function")
 
 
-class NoTools(ListOf):
-    """An empty list: the machinery of tools is not built."""
+class _Function(WireSchema):
+    name = Text(required=True, longest=64, pattern=r"[a-zA-Z0-9_-]+")
+    description = Text(longest=10_000, allow_none=True)
+    parameters = Json()
+    strict = Flag(allow_none=True, load_default=False)
 
+    def loaded(self, data: dict[str, Any]) -> Any:
+        data.setdefault("parameters", {"type": "object", "properties": {}})
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class _FunctionTool(WireSchema):
+    type = fields.Raw()
+    function = Object(_Function, required=True)
+
+
+_FUNCTION_TOOL = _FunctionTool()
+
+
+class Tool(Object):
+    """Which schema applies is said by the `type`."""
+
+    def __init__(self) -> None:
+        super().__init__(_FunctionTool)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, dict):
+            raise wrong_type(self.expected, value)
+        kind = value.get("type")
+        if kind is None:
+            raise ValidationError({"type": self.error_messages["required"]})
+        if not isinstance(kind, str):
+            raise ValidationError({"type": wrong_type("a string", kind).messages})
+        if kind not in TOOL_TYPES:
+            raise ValidationError({"type": wrong_choice(kind, TOOL_TYPES).messages})
+        if kind != "function":
+            raise ValidationError({"type": [not_built(f"the tool {kind}")]})
+        return _FUNCTION_TOOL.load(value)
+
+
+class Tools(ListOf):
     def __init__(self, **options: Any) -> None:
-        super().__init__(fields.Raw(), most=128, **options)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> list[Any]:
-        tools = super()._deserialize(value, attr, data, **rest)
-        if tools:
-            raise ValidationError([not_built("tools")])
-        return tools
+        super().__init__(Tool(), most=128, **options)
 
 
 class NotStreamed(Flag):
@@ -98,19 +130,35 @@ class ResponseFormat(Object):
         return value
 
 
-class ToolChoice(Text):
-    """Without tools there is nothing to choose: `none` and `auto` are the same."""
+class _NamedFunction(WireSchema):
+    name = Text(required=True, longest=64)
+
+
+class _NamedToolChoice(WireSchema):
+    type = Choice(*TOOL_TYPES, required=True)
+    function = Object(_NamedFunction)
+
+
+class ToolChoice(Object):
+    """`none`, `auto`, `required`, or the one tool to call."""
 
     expected = "one of a string or an object"
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> Any:
-        if isinstance(value, dict) or value == "required":
-            raise ValidationError([not_built("tools")])
-        if not isinstance(value, str):
-            raise wrong_type(self.expected, value)
-        if value not in ("none", "auto"):
-            raise wrong_choice(value, ("none", "auto", "required"))
-        return value
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_NamedToolChoice, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        words = ("none", "auto", "required")
+        if isinstance(value, str):
+            if value not in words:
+                raise wrong_choice(value, words)
+            return value
+        loaded = super()._deserialize(value, attr, data)
+        if loaded["type"] == "function" and "function" not in loaded:
+            raise ValidationError({"function": self.error_messages["required"]})
+        if loaded["type"] != "function":
+            raise ValidationError({"type": [not_built(f"the tool {loaded['type']}")]})
+        return loaded
 
 
 class _Truncation(WireSchema):

@@ -23,4 +23,4 @@ class RunStep(Schema):
     last_error = fields.Raw(allow_none=True)
     step_details = fields.Raw()
     metadata = fields.Constant({})
-    usage = fields.Raw(allow_none=True)
+    usage = fields.Function(lambda step: None if step.status == "in_progress" else step.usage)

@@ -20,11 +20,11 @@ from api.openai.schemas.fields import (
 )
 from api.openai.schemas.messages import CreateMessage
 from api.openai.schemas.options import (
-    NoTools,
     NotStreamed,
     ResponseFormat,
     ToolChoice,
     ToolResources,
+    Tools,
     Truncation,
 )
 from api.openai.schemas.threads import CreateThread
@@ -37,7 +37,7 @@ class _RunOptions(WireSchema):
     assistant_id = Id("asst", required=True)
     model = Text(longest=256, allow_none=True)
     instructions = Text(longest=256_000, allow_none=True)
-    tools = NoTools(allow_none=True)
+    tools = Tools(allow_none=True)
     metadata = Metadata()
     temperature = Decimal(least=0, most=2, allow_none=True)
     top_p = Decimal(least=0, most=1, allow_none=True)
@@ -72,6 +72,25 @@ class CreateThreadAndRun(_RunOptions):
         data.pop("stream", None)
         thread = data.pop("thread", None) or CreateThread().load({})
         return thread, RunRequest(**data)
+
+
+class _ToolOutput(WireSchema):
+    tool_call_id = Text(required=True, longest=200)
+    output = Text(allow_none=True, load_default=None)
+
+
+class SubmitToolOutputs(WireSchema):
+    """Loads pairs of call id and output."""
+
+    tool_outputs = ListOf(Object(_ToolOutput), required=True)
+    stream = NotStreamed(allow_none=True)
+
+    def loaded(self, data: dict[str, Any]) -> Any:
+        return [(one["tool_call_id"], one["output"]) for one in data["tool_outputs"]]
+
+
+class Nothing(WireSchema):
+    """A body without arguments, such as a cancel's."""
 
 
 class ModifyRun(WireSchema):

@@ -148,7 +148,7 @@ def test_another_projects_thread_or_assistant_is_as_if_it_never_was(
         ({"assistant_id": 5}, "assistant_id", "invalid_type", "Invalid type for 'assistant_id': expected a string, but got an integer instead."),
         ({"assistant_id": "x"}, "assistant_id", "invalid_value", "Invalid 'assistant_id': 'x'. Expected an ID that begins with 'asst'."),
         ({"assistant_id": "asst_1", "temperature": 3}, "temperature", "decimal_above_max_value", "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead."),
-        ({"assistant_id": "asst_1", "tools": [{"type": "code_interpreter"}]}, "tools", "not_built", "This version of Treadle does not have tools yet: 'tools' is refused."),
+        ({"assistant_id": "asst_1", "tools": [{"type": "code_interpreter"}]}, "tools[0].type", "not_built", "This version of Treadle does not have the tool code_interpreter yet: 'tools[0].type' is refused."),
         ({"assistant_id": "asst_1", "stream": True}, "stream", "not_built", "This version of Treadle does not have streaming yet: 'stream' is refused."),
         ({"assistant_id": "asst_1", "files": []}, "files", "unknown_parameter", "Unknown parameter: 'files'."),
         ({"assistant_id": "asst_1", "metadata": {"a": True}}, "metadata.a", "invalid_type", "Invalid type for 'metadata.a': expected a string, but got a boolean instead."),
@@ -157,7 +157,7 @@ def test_another_projects_thread_or_assistant_is_as_if_it_never_was(
         ({"assistant_id": "asst_1", "truncation_strategy": {"type": "last_messages"}}, "truncation_strategy.last_messages", "missing_required_parameter", "Missing required parameter: 'truncation_strategy.last_messages'."),
     ],
 )  # fmt: skip
-def test_bad_arguments_are_refused_in_the_wires_words(  # noqa: PLR0917
+def test_bad_arguments_are_refused_in_the_wires_words(
     http: httpx2.Client,
     database: Database,
     caller: Caller,

@@ -10,7 +10,7 @@ from shared import events, queue
 from shared.db import Database, Transaction
 from shared.errors import Conflict, LeaseLost
 from shared.run_state import RunStatus, before
-from shared.store import runs, transitions, workers
+from shared.store import claims, runs, transitions, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_claim, a_run, bring_to
@@ -19,17 +19,17 @@ from worker.model import no_usage
 VERBS: dict[str, tuple[list[str], Callable[[Transaction, Run], Run]]] = {
     "complete": (
         before(RunStatus.COMPLETED),
-        lambda tx, run: transitions.finish(tx, run, RunStatus.COMPLETED, no_usage()),
+        lambda tx, run: claims.finish(tx, run, RunStatus.COMPLETED, no_usage()),
     ),
     "end incomplete": (
         before(RunStatus.INCOMPLETE),
-        lambda tx, run: transitions.finish(tx, run, RunStatus.INCOMPLETE, no_usage()),
+        lambda tx, run: claims.finish(tx, run, RunStatus.INCOMPLETE, no_usage()),
     ),
     "fail": (
         before(RunStatus.FAILED),
-        lambda tx, run: transitions.fail(tx, run, "server_error", "no", no_usage()),
+        lambda tx, run: claims.fail(tx, run, "server_error", "no", no_usage()),
     ),
-    "retry later": (["in_progress"], lambda tx, run: transitions.retry_later(tx, run, 5)),
+    "retry later": (["in_progress"], lambda tx, run: claims.retry_later(tx, run, 5)),
 }
 
 
@@ -89,12 +89,12 @@ def test_of_many_claims_at_once_one_wins_each_run(database: Database, caller: Ca
 
     def claim(_: int) -> str | None:
         with database.autocommit() as tx:
-            claimed = transitions.claim(tx, worker_id)
+            claimed = claims.claim(tx, worker_id)
         return claimed and claimed.id
 
     with ThreadPoolExecutor(12) as pool:
-        claims = [run_id for run_id in pool.map(claim, range(12)) if run_id]
-    assert sorted(claims) == sorted(created)
+        claimed = [run_id for run_id in pool.map(claim, range(12)) if run_id]
+    assert sorted(claimed) == sorted(created)
 
 
 def test_runs_are_claimed_in_the_order_they_were_created(
@@ -103,7 +103,7 @@ def test_runs_are_claimed_in_the_order_they_were_created(
     created = [a_run(database, caller.project_id).id for _ in range(4)]
     with database.transaction() as tx:
         worker_id = workers.register(tx)
-        claimed = [transitions.claim(tx, worker_id) for _ in range(5)]
+        claimed = [claims.claim(tx, worker_id) for _ in range(5)]
     assert [run and run.id for run in claimed] == [*created, None]
 
 
@@ -112,14 +112,14 @@ def test_a_worker_that_was_given_up_claims_nothing(database: Database, caller: C
     with database.transaction() as tx:
         worker_id = workers.register(tx)
         tx.execute("UPDATE workers SET lost_at = now()")
-        assert transitions.claim(tx, worker_id) is None
+        assert claims.claim(tx, worker_id) is None
 
 
 def test_a_run_that_waits_for_later_is_not_claimed_yet(database: Database, caller: Caller) -> None:
     run = a_run(database, caller.project_id)
     with database.transaction() as tx:
-        transitions.retry_later(tx, a_claim(tx, run), 60)
-        assert transitions.claim(tx, workers.register(tx)) is None
+        claims.retry_later(tx, a_claim(tx, run), 60)
+        assert claims.claim(tx, workers.register(tx)) is None
         waiting = runs.get(tx, caller.project_id, run.thread_id, run.id)
     assert waiting.status is RunStatus.IN_PROGRESS
     assert waiting.model_failures == 1
@@ -202,7 +202,7 @@ def test_a_stopping_worker_gives_back_all_that_it_holds(
     rung.clear()
     with database.transaction() as tx:
         assert held.worker_id is not None
-        released = transitions.release(tx, held.worker_id)
+        released = claims.release(tx, held.worker_id)
     assert [one.id for one in released] == [run.id]
     assert rung == [1]
     assert released[0].lapses == 0

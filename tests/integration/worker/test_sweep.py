@@ -6,7 +6,7 @@ from shared import queue
 from shared.db import Database, Session
 from shared.run_state import ACTIVE, RunStatus
 from shared.settings import Settings
-from shared.store import runs, transitions, workers
+from shared.store import claims, losses, runs, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_claim, a_run
@@ -98,7 +98,7 @@ def test_silence_does_not_count_while_nobody_listened(
 
 def test_the_third_lapse_is_the_end(database: Database, settings: Settings, caller: Caller) -> None:
     run = a_run(database, caller.project_id)
-    for lapse in range(1, transitions.MOST_LAPSES + 1):
+    for lapse in range(1, losses.MOST_LAPSES + 1):
         with database.transaction() as tx:
             a_claim(tx, run)
             tx.execute("UPDATE workers SET seen_at = '-infinity'")
@@ -165,14 +165,14 @@ def test_a_claim_whose_answer_was_lost_is_given_back(
     session = Session(settings.database_url)
     lease = Lease(session)
     with database.autocommit() as tx:
-        claimed = transitions.claim(tx, lease.worker_id)
+        claimed = claims.claim(tx, lease.worker_id)
     assert claimed is not None
     lease.beat()
     assert now(database, run).worker_id == lease.worker_id
     lease.beat()
     assert now(database, run).worker_id is None
     with database.autocommit() as tx:
-        held = transitions.claim(tx, lease.worker_id)
+        held = claims.claim(tx, lease.worker_id)
     assert held is not None
     with lease.holding(held):
         lease.beat()

@@ -1,0 +1,171 @@
+"""What a worker does to the run it holds. Each write carries the fence of its claim: after a
+takeover it finds no row, and `LeaseLost` says so."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg.types.json import Json
+
+from shared import queue
+from shared.db import Transaction
+from shared.errors import LeaseLost
+from shared.run_state import RunStatus
+from shared.store import transitions
+from shared.store.runs import CLAIMABLE, COLUMNS, ClaimedRun, Run
+
+_HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
+
+
+def claim(tx: Transaction, worker_id: str) -> ClaimedRun | None:
+    """The next run that waits for a worker becomes this worker's, under a new fence."""
+    claimed = transitions.change(
+        tx,
+        ClaimedRun,
+        RunStatus.IN_PROGRESS,
+        "WITH next AS (SELECT id FROM runs WHERE "
+        + CLAIMABLE
+        + " ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
+        " started_at = CASE status WHEN 'queued' THEN now() ELSE started_at END"
+        " FROM next WHERE runs.id = next.id AND status = ANY(%(before)s)"
+        " AND EXISTS (SELECT FROM workers WHERE workers.id = %(worker_id)s AND lost_at IS NULL)"
+        " RETURNING "
+        + COLUMNS
+        + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left",
+        {"worker_id": worker_id},
+    )
+    return claimed[0] if claimed else None
+
+
+def finish(tx: Transaction, run: Run, to: RunStatus, usage: dict[str, Any]) -> Run:
+    """`to` is completed, or incomplete for an answer that a token limit cut short. The answer's
+    message and step belong into the same transaction.
+
+    The thread is locked before the run, as its deletion does: else the two could wait for each
+    other.
+    """
+    details = {"reason": "max_completion_tokens"} if to is RunStatus.INCOMPLETE else None
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            to,
+            "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
+            " UPDATE runs SET status = %(to)s, completed_at = now(), worker_id = NULL,"
+            " usage = %(usage)s, incomplete_details = %(details)s FROM thread"
+            + _HELD
+            + " AND thread.id = thread_id RETURNING "
+            + COLUMNS,
+            {
+                **_lease(run),
+                "to": to.value,
+                "thread_id": run.thread_id,
+                "usage": Json(usage),
+                "details": Json(details) if details else None,
+            },
+        ),
+    )
+
+
+def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) -> Run:
+    """The caller's turn; no worker holds the run. The step of the calls belongs into the same
+    transaction. `tool_calls` as the wire shows them: id, type, function {name, arguments}."""
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": tool_calls}}
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            RunStatus.REQUIRES_ACTION,
+            "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
+            " UPDATE runs SET status = 'requires_action', worker_id = NULL,"
+            " required_action = %(action)s FROM thread"
+            + _HELD
+            + " AND thread.id = thread_id RETURNING "
+            + COLUMNS,
+            {**_lease(run), "thread_id": run.thread_id, "action": Json(action)},
+        ),
+    )
+
+
+def fail(tx: Transaction, run: Run, code: str, message: str, usage: dict[str, Any]) -> Run:
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            RunStatus.FAILED,
+            "UPDATE runs SET status = 'failed', failed_at = now(), worker_id = NULL,"
+            " last_error = %(error)s, usage = coalesce(usage, %(usage)s)"
+            + _HELD
+            + " RETURNING "
+            + COLUMNS,
+            {
+                **_lease(run),
+                "error": Json({"code": code, "message": message}),
+                "usage": Json(usage),
+            },
+        ),
+    )
+
+
+def end_cancelled(tx: Transaction, run: Run) -> Run:
+    """The owner ends what its caller cancelled."""
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            RunStatus.CANCELLED,
+            "UPDATE runs SET status = 'cancelled', cancelled_at = now(), worker_id = NULL"
+            + _HELD
+            + " RETURNING "
+            + COLUMNS,
+            _lease(run),
+        ),
+    )
+
+
+def retry_later(tx: Transaction, run: Run, delay_seconds: float) -> Run:
+    """Frees the worker while the model server wants to be left alone. Still `in_progress`."""
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            RunStatus.IN_PROGRESS,
+            "UPDATE runs SET worker_id = NULL, model_failures = model_failures + 1,"
+            " run_after = now() + make_interval(secs => %(delay_seconds)s)"
+            + _HELD
+            + " AND status = 'in_progress' RETURNING "
+            + COLUMNS,
+            {**_lease(run), "delay_seconds": delay_seconds},
+        ),
+    )
+
+
+def release(tx: Transaction, worker_id: str, run_ids: Sequence[str] | None = None) -> list[Run]:
+    """A worker gives back these runs, or all that it holds; others take over at once."""
+    released = transitions.change(
+        tx,
+        Run,
+        RunStatus.IN_PROGRESS,
+        "UPDATE runs SET worker_id = NULL WHERE worker_id = %(worker_id)s"
+        " AND (%(run_ids)s::text[] IS NULL OR id = ANY(%(run_ids)s))"
+        " AND status = 'in_progress' AND status = ANY(%(before)s) RETURNING " + COLUMNS,
+        {"worker_id": worker_id, "run_ids": None if run_ids is None else list(run_ids)},
+    )
+    if released:
+        tx.after_commit(queue.ring, len(released))
+    return released
+
+
+def _lease(run: Run) -> dict[str, Any]:
+    return {"id": run.id, "fence": run.fence}
+
+
+def _held_by(run: Run, changed: list[Run]) -> Run:
+    if not changed:
+        raise LeaseLost(f"{run.id} is no longer held under fence {run.fence}")
+    return changed[0]

@@ -1,0 +1,114 @@
+"""What one turn asks of the model, and what its answer makes of the run.
+
+Pure decisions: each gives a function of a transaction, which `execution` commits under the fence.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared.db import Transaction
+from shared.run_state import RunStatus
+from shared.store import claims, messages, run_steps
+from shared.store.messages import NewAnswer
+from shared.store.run_steps import RunStep
+from shared.store.runs import Run
+from worker.model import Answer, ToolCall, Usage, no_usage, sum_usage
+from worker.prompt import ChatMessage
+
+Decision = Callable[[Transaction], Run]
+
+_INCOMPLETE_MESSAGE = {"length": "max_tokens", "content_filter": "content_filter"}
+
+
+def completion(run: Run, chat: list[ChatMessage], steps: Sequence[RunStep]) -> dict[str, Any]:
+    """The body of the chat completion: only what the run says."""
+    asked = {
+        "reasoning_effort": run.reasoning_effort,
+        "max_completion_tokens": tokens_left(run, steps),
+        "response_format": None if run.response_format == "auto" else run.response_format,
+    }
+    if run.tools:
+        asked["tools"] = run.tools
+        asked["parallel_tool_calls"] = run.parallel_tool_calls
+        # A call that is demanded is made in the first turn; demanded again, it would never end.
+        asked["tool_choice"] = "auto" if _has_called(steps) else run.tool_choice
+    return {
+        "model": run.model,
+        "messages": chat,
+        "temperature": run.temperature,
+        "top_p": run.top_p,
+        **{name: value for name, value in asked.items() if value is not None},
+    }
+
+
+def tokens_left(run: Run, steps: Sequence[RunStep]) -> int | None:
+    """Of the completion tokens that the run may use over all its turns; None without a limit."""
+    if run.max_completion_tokens is None:
+        return None
+    return max(0, run.max_completion_tokens - _used(steps)["completion_tokens"])
+
+
+def after(run: Run, answer: Answer, steps: Sequence[RunStep]) -> Decision:
+    if answer.tool_calls and answer.finish_reason == "stop":
+        return lambda tx: _require_action(tx, run, answer)
+    return lambda tx: _finish(tx, run, answer, steps)
+
+
+def out_of_tokens(run: Run, steps: Sequence[RunStep]) -> Decision:
+    return lambda tx: claims.finish(tx, run, RunStatus.INCOMPLETE, _used(steps))
+
+
+def failure(run: Run, code: str, message: str) -> Decision:
+    return lambda tx: claims.fail(tx, run, code, message, no_usage())
+
+
+def _finish(tx: Transaction, run: Run, answer: Answer, steps: Sequence[RunStep]) -> Run:
+    to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
+    ended = claims.finish(tx, run, to, sum_usage(_used(steps), answer.usage))
+    _say(tx, ended, answer, answer.usage)
+    return ended
+
+
+def _require_action(tx: Transaction, run: Run, answer: Answer) -> Run:
+    """What the model said beside its calls is a message of its own; the calls' step has the
+    usage of the turn."""
+    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
+    if answer.text:
+        _say(tx, run, answer, no_usage())
+    calls = [_call(call, output=None) for call in answer.tool_calls]
+    run_steps.create_tool_step(tx, run, calls, answer.usage)
+    return waiting
+
+
+def _say(tx: Transaction, run: Run, answer: Answer, usage: Usage) -> None:
+    new = NewAnswer(
+        content=_content(answer),
+        incomplete_reason=_INCOMPLETE_MESSAGE.get(answer.finish_reason),
+    )
+    message = messages.create_answer(tx, run, new)
+    run_steps.create_message_step(tx, run, message, usage)
+
+
+def _content(answer: Answer) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    if answer.text is not None:
+        parts.append({"type": "text", "text": {"value": answer.text, "annotations": []}})
+    if answer.refusal is not None:
+        parts.append({"type": "refusal", "refusal": answer.refusal})
+    return parts
+
+
+def _call(call: ToolCall, **extra: None) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments, **extra}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _has_called(steps: Sequence[RunStep]) -> bool:
+    return any(step.type == "tool_calls" for step in steps)
+
+
+def _used(steps: Sequence[RunStep]) -> Usage:
+    used = no_usage()
+    for step in steps:
+        used = sum_usage(used, step.usage or no_usage())
+    return used
