@@ -36,6 +36,15 @@ class RunRequest:
     parallel_tool_calls: bool | None = None
     response_format: Any = None
     reasoning_effort: str | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOutputs:
+    """Pairs of call id and output."""
+
+    outputs: Sequence[tuple[str, str | None]]
+    stream: bool = False
 
 
 def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
@@ -80,10 +89,16 @@ def add_message(tx: Transaction, project_id: str, thread_id: str, new: NewMessag
 
 
 def start_run(
-    tx: Transaction, project_id: str, thread_id: str, request: RunRequest, life_seconds: int
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    request: RunRequest,
+    life_seconds: int,
+    run_id: str | None = None,
 ) -> Run:
+    """A `run_id` is given where its stream already listens for it."""
     thread = threads.lock(tx, project_id, thread_id)
-    return _start(tx, thread, request, life_seconds)
+    return _start(tx, thread, request, life_seconds, run_id)
 
 
 def start_thread_and_run(
@@ -92,10 +107,11 @@ def start_thread_and_run(
     thread: dict[str, Any],
     request: RunRequest,
     life_seconds: int,
-) -> Run:
+    run_id: str | None = None,
+) -> tuple[Thread, Run]:
     """`thread` holds the arguments of `create_thread`."""
     created = create_thread(tx, project_id, **thread)
-    return _start(tx, created, request, life_seconds)
+    return created, _start(tx, created, request, life_seconds, run_id)
 
 
 def submit_tool_outputs(
@@ -103,22 +119,30 @@ def submit_tool_outputs(
     project_id: str,
     thread_id: str,
     run_id: str,
-    outputs: Sequence[tuple[str, str | None]],
+    request: ToolOutputs,
 ) -> Run:
-    """`outputs` are pairs of call id and output; all that the run waits for, in one request."""
+    """All the outputs that the run waits for come in one request."""
     run = _locked_run(tx, project_id, thread_id, run_id)
     if run.required_action is None:
         raise _no_outputs(run.status)
     calls = run.required_action["submit_tool_outputs"]["tool_calls"]
     expected = [call["id"] for call in calls]
-    given = [call_id for call_id, _ in outputs]
+    given = [call_id for call_id, _ in request.outputs]
     if sorted(expected) != sorted(given):
         raise Conflict(f"Expected tool outputs for call_ids {expected}, got {given}")
-    queued = transitions.submit_tool_outputs(tx, run)
+    queued = transitions.submit_tool_outputs(tx, run, streamed=request.stream)
     if queued is None:
         raise _no_outputs(RunStatus.EXPIRED)
-    run_steps.complete_tool_step(tx, run.id, dict(outputs))
+    run_steps.complete_tool_step(tx, run.id, dict(request.outputs))
     return queued
+
+
+def stream_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
+    """The run's changes are published from now on."""
+    threads.get(tx, project_id, thread_id)
+    run = runs.get(tx, project_id, thread_id, run_id)
+    runs.be_streamed(tx, run.id)
+    return run
 
 
 def cancel_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
@@ -137,11 +161,22 @@ def _no_outputs(status: RunStatus) -> Conflict:
     return Conflict(f'Runs in status "{status}" do not accept tool outputs.')
 
 
-def _start(tx: Transaction, thread: Thread, request: RunRequest, life_seconds: int) -> Run:
+def _start(
+    tx: Transaction, thread: Thread, request: RunRequest, life_seconds: int, run_id: str | None
+) -> Run:
     """The thread is locked, or is this transaction's own."""
     assistant = assistants.get(tx, thread.project_id, request.assistant_id)
     options = _resolve(assistant, request)
-    run = transitions.create(tx, thread.project_id, thread.id, assistant.id, options, life_seconds)
+    run = transitions.create(
+        tx,
+        thread.project_id,
+        thread.id,
+        assistant.id,
+        options,
+        life_seconds,
+        run_id=run_id,
+        streamed=request.stream,
+    )
     _add(tx, thread, request.additional_messages or ())
     if not options.instructions and not messages.has_user_message(tx, thread.id):
         raise Conflict(

@@ -1,15 +1,19 @@
-"""Events of runs, over Redis publish/subscribe: who waits for a run hears that it stopped.
+"""Events of runs, over Redis publish/subscribe.
 
-Nothing depends on an event: a reader that hears none looks again by itself.
+Who waits for a run hears that it stopped; who streams it hears of each change and each delta.
+Nothing depends on an event: what is true stands in PostgreSQL, and a reader that hears nothing
+looks there by itself.
 """
 
 import logging
+import queue
 import threading
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import redis
 
 from shared.outbox import Outbox
@@ -17,8 +21,10 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHANNEL = "treadle:stopped"
+Event = dict[str, Any]
 
+_STOPPED = "treadle:stopped"
+_TEXT_SECONDS = 900
 # Seconds between two attempts to subscribe.
 _RETRY_SECONDS = 1.0
 
@@ -30,28 +36,39 @@ def configure(settings: Settings) -> None:
 
 
 def publish_stopped(run_id: str) -> None:
-    """Returns at once: the run needs nothing more from a worker for now."""
-    _outbox.put(run_id)
+    """The run needs nothing more from a worker for now. Returns at once, as all here do."""
+    _outbox.put((_STOPPED, {"run_id": run_id}))
+
+
+def publish_changed(run_id: str) -> None:
+    """To its streams: the run's rows are worth another look."""
+    _outbox.put((_channel(run_id), {"kind": "changed"}))
+
+
+def publish_delta(run_id: str, delta: Event) -> None:
+    """A piece of what the model says, to the run's streams. `delta["at"]` counts the characters
+    before it, and its text is kept a while for streams that join late."""
+    _outbox.put((_channel(run_id), delta))
+
+
+def has_streams(run_id: str) -> bool:
+    """Whether anybody would hear a delta of this run."""
+    try:
+        return bool(_redis.pubsub_numsub(_channel(run_id))[0][1])
+    except redis.RedisError:
+        return False
+
+
+def text_so_far(message_id: str) -> str:
+    """What the model has said of an unfinished message; empty if unknown."""
+    try:
+        return (_redis.get(_text_key(message_id)) or b"").decode()
+    except redis.RedisError:
+        return ""
 
 
 def flush(seconds: float) -> bool:
     return _outbox.flush(seconds)
-
-
-def _deliver(run_ids: list[str]) -> None:
-    if _redis is None:
-        raise RuntimeError("events.configure() comes first")
-    _redis.publish(CHANNEL, " ".join(run_ids))
-
-
-def _connect(settings: Settings, **options: float) -> Any:
-    """redis-py's own types know little of what they return."""
-    client: Any = redis.Redis
-    return client.from_url(settings.redis_url, socket_connect_timeout=2, **options)
-
-
-_redis: Any = None
-_outbox: Outbox[str] = Outbox("events", _deliver)
 
 
 class Listener:
@@ -61,9 +78,14 @@ class Listener:
         # The health check notices a connection that only seems open.
         self._redis = _connect(settings, socket_timeout=20, health_check_interval=5)
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._streams: defaultdict[str, set[queue.SimpleQueue[Event]]] = defaultdict(set)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self.connected = False
+        self._subscription: Any = None
+
+    @property
+    def connected(self) -> bool:
+        return self._subscription is not None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="events", daemon=True).start()
@@ -82,9 +104,30 @@ class Listener:
             yield event
         finally:
             with self._lock:
-                self._waiting[run_id].discard(event)
-                if not self._waiting[run_id]:
-                    del self._waiting[run_id]
+                _discard(self._waiting, run_id, event)
+
+    @contextmanager
+    def stream(self, run_id: str) -> Generator["queue.SimpleQueue[Event]"]:
+        """All events of the run from here on."""
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        channel = _channel(run_id)
+        with self._lock:
+            self._streams[channel].add(events)
+            self._tell_redis("subscribe", channel)
+        try:
+            yield events
+        finally:
+            with self._lock:
+                if _discard(self._streams, channel, events):
+                    self._tell_redis("unsubscribe", channel)
+
+    def _tell_redis(self, verb: str, channel: str) -> None:
+        """Under the lock. What a lost connection does not take, the next one is told."""
+        if self._subscription is not None:
+            try:
+                getattr(self._subscription, verb)(channel)
+            except redis.RedisError as error:
+                log.warning("event subscription failed", extra={"error": repr(error)})
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -92,21 +135,69 @@ class Listener:
                 self._listen()
             except redis.RedisError as error:
                 log.warning("event subscription lost", extra={"error": repr(error)})
-            self.connected = False
+            self._subscription = None
             self._stopping.wait(_RETRY_SECONDS)
 
     def _listen(self) -> None:
         with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(CHANNEL)
-            self.connected = True
+            with self._lock:
+                subscription.subscribe(_STOPPED, *self._streams)
+                self._subscription = subscription
             while not self._stopping.is_set():
                 # The wait ends each second so that the health check gets its turn.
                 message = subscription.get_message(timeout=1.0)
                 if message is not None:
-                    self._wake(message["data"].decode().split())
+                    self._hear(message["channel"].decode(), orjson.loads(message["data"]))
 
-    def _wake(self, run_ids: list[str]) -> None:
+    def _hear(self, channel: str, event: Event) -> None:
         with self._lock:
-            for run_id in run_ids:
-                for event in self._waiting.get(run_id, ()):
-                    event.set()
+            if channel == _STOPPED:
+                for waiting in self._waiting.get(event["run_id"], ()):
+                    waiting.set()
+            for events in self._streams.get(channel, ()):
+                events.put(event)
+
+
+def _discard(waiting: dict[str, set[Any]], name: str, one: Any) -> bool:
+    """Whether nobody waits under that name any more."""
+    waiting[name].discard(one)
+    if waiting[name]:
+        return False
+    del waiting[name]
+    return True
+
+
+def _deliver(events: list[tuple[str, Event]]) -> None:
+    with _redis.pipeline(transaction=False) as pipeline:
+        for channel, event in events:
+            if event.get("kind") == "text":
+                _keep(pipeline, event)
+            pipeline.publish(channel, orjson.dumps(event))
+        pipeline.execute()
+
+
+def _keep(pipeline: Any, delta: Event) -> None:
+    """The first piece of a message begins it anew: an earlier worker may have been lost in it."""
+    key = _text_key(delta["message_id"])
+    if delta["at"] == 0:
+        pipeline.set(key, delta["text"], ex=_TEXT_SECONDS)
+    else:
+        pipeline.append(key, delta["text"])
+
+
+def _channel(run_id: str) -> str:
+    return f"treadle:run:{run_id}"
+
+
+def _text_key(message_id: str) -> str:
+    return f"treadle:text:{message_id}"
+
+
+def _connect(settings: Settings, **options: float) -> Any:
+    """redis-py's own types know little of what they return."""
+    client: Any = redis.Redis
+    return client.from_url(settings.redis_url, socket_connect_timeout=2, **options)
+
+
+_redis: Any = None
+_outbox: Outbox[tuple[str, Event]] = Outbox("events", _deliver)

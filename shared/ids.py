@@ -4,6 +4,7 @@ The first eight characters count milliseconds, so that rows made together lie to
 (random ids cost a tenth more and bloat); the other sixteen hold 95 random bits.
 """
 
+import hashlib
 import secrets
 import time
 
@@ -24,6 +25,14 @@ PREFIXES = {
 def new_id(prefix: str) -> str:
     """`new_id("run")` → `run_` + 24 characters, in the order of creation to the millisecond."""
     return f"{prefix}_{_base62(time.time_ns() // 1_000_000, 8)}{random_text(16)}"
+
+
+def derived_id(prefix: str, run_id: str, ordinal: int) -> str:
+    """The same for every worker that comes to the same place of a run, and beside the run in an
+    index: a stream may name a message before it is stored, and a takeover names it again."""
+    own = run_id.rpartition("_")[2]
+    digest = hashlib.sha256(f"{prefix} {run_id} {ordinal}".encode()).digest()
+    return f"{prefix}_{own[:8]}{_base62(int.from_bytes(digest), 16)}"
 
 
 def random_text(length: int) -> str:

@@ -1,14 +1,17 @@
 """Objects for tests, made through the same operations and transitions as real ones."""
 
+import time
 from typing import Any
 
 from api import operations
 from api.operations import RunRequest
 from shared.db import Database, Transaction
+from shared.ids import new_id
 from shared.run_state import RunStatus
 from shared.store import claims, losses, run_steps, transitions, workers
 from shared.store.assistants import Assistant
 from shared.store.messages import NewMessage
+from shared.store.run_steps import NewStep
 from shared.store.runs import ClaimedRun, Run
 from shared.store.threads import Thread
 from worker.model import no_usage
@@ -91,7 +94,15 @@ def _wait_for_outputs(tx: Transaction, run: Run) -> Run:
     call = {"id": "call_1", "type": "function"}
     waiting = claims.require_action(tx, run, [{**call, "function": function}])
     step = {**call, "function": {**function, "output": None}}
-    run_steps.create_tool_step(tx, waiting, [step], no_usage())
+    new = NewStep(
+        id=new_id("step"),
+        created_at=time.time(),
+        type="tool_calls",
+        status="in_progress",
+        details={"type": "tool_calls", "tool_calls": [step]},
+        usage=no_usage(),
+    )
+    run_steps.create(tx, waiting, new)
     return waiting
 
 

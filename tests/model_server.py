@@ -6,10 +6,11 @@ for one question whoever asks it.
 """
 
 import json
+import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -43,6 +44,20 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def send_events(self, events: Iterable[Any], until: threading.Event | None = None) -> None:
+        """As text/event-stream; ends with the connection."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for number, event in enumerate(events):
+            if number == 1 and until is not None:
+                until.wait(30)
+            data = event if isinstance(event, str) else json.dumps(event)
+            self.wfile.write(f"data: {data}\n\n".encode())
+            self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         return
@@ -139,10 +154,45 @@ def echo(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def say(text: str | None, *, finish: str = "stop", usage: Any = None, **message: Any) -> Reply:
+    """Whole, or in pieces of a word where the request streams."""
+
     def reply(handler: Handler, body: dict[str, Any]) -> None:
-        handler.send_json(200, completion(body, {"content": text, **message}, finish, usage))
+        whole = completion(body, {"content": text, **message}, finish, usage)
+        if body.get("stream"):
+            handler.send_events([*chunks_of(whole), "[DONE]"])
+        else:
+            handler.send_json(200, whole)
 
     return reply
+
+
+def pieces(*events: Any, until: threading.Event | None = None) -> Reply:
+    """Streams these chunks; `until` holds back what follows the first."""
+
+    def reply(handler: Handler, body: dict[str, Any]) -> None:
+        handler.send_events(events, until)
+
+    return reply
+
+
+def chunks_of(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    choice = whole["choices"][0]
+    message = choice["message"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in re.findall(r"\S+\s*|\s+", message["content"] or "")]
+    deltas += [{"refusal": message["refusal"]}] if message.get("refusal") else []
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        function = call.get("function", {})
+        begun = {"name": function.get("name"), "arguments": ""}
+        deltas.append({"tool_calls": [{"index": index, **call, "function": begun}]})
+        for piece in re.findall(r".{1,8}", str(function.get("arguments") or "")):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    made = [chunk(delta) for delta in deltas]
+    return [*made, chunk({}, choice["finish_reason"]), {"choices": [], "usage": whole["usage"]}]
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None}
 
 
 def after(seconds: float, reply: Reply = echo) -> Reply:

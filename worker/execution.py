@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from shared import events
 from shared.db import Database, Transaction
 from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
@@ -25,8 +26,10 @@ from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
 from worker import outcome, prompt
 from worker.connections import Call
+from worker.deltas import Deltas
 from worker.lease import Lease, pause
 from worker.model import Model
+from worker.outcome import Decision
 
 log = logging.getLogger(__name__)
 
@@ -75,36 +78,39 @@ class Execution:
         )
 
     def _work(self, run: ClaimedRun, call: Call, deadline: float) -> Run:
-        decision = self._decide(run, call, deadline)
+        try:
+            decision = self._decide(run, call, deadline)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception:
+            log.exception("run failed in the worker", extra={"run_id": run.id})
+            decision = outcome.failure(run, "server_error", "Sorry, something went wrong.")
         try:
             return self._persist(decision, deadline)
         except LeaseLost:
             # Cancelled meanwhile, or really lost: the same guard tells.
             return self._persist(lambda tx: claims.end_cancelled(tx, run), deadline)
 
-    def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Callable[[Transaction], Run]:
-        """What is to be written at the end of this turn."""
+    def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
+        """The turn: what is to be written at its end."""
+        said, steps = self._persist(lambda tx: _history(tx, run), deadline)
+        if outcome.tokens_left(run, steps) == 0:
+            return outcome.out_of_tokens(run, steps)
+        heard = run.streamed and events.has_streams(run.id)
+        deltas = Deltas(run, len(steps), heard=heard)
         try:
-            said, steps = self._persist(lambda tx: _history(tx, run), deadline)
-            if outcome.tokens_left(run, steps) == 0:
-                return outcome.out_of_tokens(run, steps)
             chat = prompt.build(run, said, steps, self._settings.context_tokens)
             request = outcome.completion(run, chat, steps)
-            answer = self._model.ask(request, deadline - time.monotonic(), call)
-            return outcome.after(run, answer, steps)
+            answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
         except CallCut:
-            return lambda tx: claims.end_cancelled(tx, run)
+            return outcome.cancellation(run, deltas)
         except ModelError as error:
-            return self._after_error(run, error, deadline)
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception:
-            log.exception("run failed in the worker", extra={"run_id": run.id})
-            return outcome.failure(run, "server_error", "Sorry, something went wrong.")
+            return self._after_error(run, error, deltas, deadline)
+        return outcome.after(run, answer, steps, deltas)
 
     def _after_error(
-        self, run: Run, error: ModelError, deadline: float
-    ) -> Callable[[Transaction], Run]:
+        self, run: Run, error: ModelError, deltas: Deltas, deadline: float
+    ) -> Decision:
         """Again later, if that may help and there is time; else the end."""
         wait = error.retry_after
         if wait is None:
@@ -113,7 +119,7 @@ class Execution:
         tried_enough = run.model_failures >= self._settings.model_retries and not limited
         in_time = time.monotonic() + wait < deadline
         if not error.transient or tried_enough or not in_time:
-            return outcome.failure(run, error.code, error.message)
+            return outcome.failure(run, error.code, error.message, deltas)
         log.info(
             "model error", extra={"run_id": run.id, "wait": round(wait, 1), "error": error.message}
         )

@@ -7,7 +7,8 @@ byte; size is bounded, since an endless body is a body too.
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -19,7 +20,9 @@ import orjson
 from shared.errors import CallCut, ModelError
 from shared.ids import is_wellformed, random_text
 from shared.settings import Settings
+from worker.chunks import malformed, read_stream
 from worker.connections import Call, Transport
+from worker.deltas import Deltas
 
 _CONNECT_SECONDS = 5.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -69,20 +72,32 @@ class Model:
         for client in self._clients:
             client.close()
 
-    def ask(self, request: dict[str, Any], seconds: float, call: Call) -> Answer:
-        """`request` is a chat completion's body. Raises ModelError, or CallCut for a cut call."""
+    def ask(self, request: dict[str, Any], seconds: float, call: Call, deltas: Deltas) -> Answer:
+        """`request` is a chat completion's body; it is streamed if somebody hears the deltas.
+
+        Raises ModelError, or CallCut for a cut call.
+        """
         body = {**request, "model": self._settings.served_model(request["model"])}
         try:
             with call:
-                return self._ask(body, time.monotonic() + seconds)
+                return self._ask(body, time.monotonic() + seconds, deltas)
         except ModelError as error:
             if call.was_cut:
                 raise CallCut from error
             raise
 
-    def _ask(self, body: dict[str, Any], deadline: float) -> Answer:
+    def _ask(self, body: dict[str, Any], deadline: float, deltas: Deltas) -> Answer:
         try:
-            return _read_answer(self._post(body, deadline))
+            if deltas.heard:
+                streamed = {"stream": True, "stream_options": {"include_usage": True}}
+                with self._post({**body, **streamed}, deadline) as chunks:
+                    completion = read_stream(chunks, deltas)
+            else:
+                with self._post(body, deadline) as chunks:
+                    completion = orjson.loads(b"".join(chunks))
+            answer = _read_answer(completion)
+        except orjson.JSONDecodeError:
+            raise malformed("something that is not JSON") from None
         except openai.APIStatusError as error:
             raise _refusal(error) from error
         except openai.APITimeoutError as error:
@@ -95,12 +110,15 @@ class Model:
         except httpx2.HTTPError as error:
             raise _broken(error) from error
 
-    def _post(self, body: dict[str, Any], deadline: float) -> bytes:
+        return answer
+
+    @contextmanager
+    def _post(self, body: dict[str, Any], deadline: float) -> Generator[Iterator[bytes]]:
         left = max(0.1, deadline - time.monotonic())
         create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
         timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
         with create(**body, timeout=timeout) as response:
-            return b"".join(_bounded(response.iter_bytes(), deadline))
+            yield _bounded(response.iter_bytes(), deadline)
 
 
 def no_usage() -> Usage:
@@ -122,25 +140,24 @@ def _bounded(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
     for chunk in chunks:
         size += len(chunk)
         if size > _LARGEST_ANSWER:
-            raise _malformed("an answer of more than 16 MB")
+            raise malformed("an answer of more than 16 MB")
         if time.monotonic() > deadline:
             raise _too_late()
         yield chunk
 
 
-def _read_answer(body: bytes) -> Answer:
+def _read_answer(data: Any) -> Answer:
     try:
-        data = orjson.loads(body)
         if error := data.get("error"):
-            raise _malformed(f"an error: {_words(error)}")
+            raise malformed(f"an error: {_words(error)}")
         choice = data["choices"][0]
         message = choice["message"]
-    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError):
-        raise _malformed("something that is not a chat completion") from None
+    except (AttributeError, KeyError, IndexError, TypeError):
+        raise malformed("something that is not a chat completion") from None
     text, refusal = message.get("content"), message.get("refusal")
     tool_calls = _tool_calls(message.get("tool_calls"))
     if not isinstance(text, str) and not isinstance(refusal, str) and not tool_calls:
-        raise _malformed("a message without content")
+        raise malformed("a message without content")
     finish = choice.get("finish_reason")
     return Answer(
         text=text if isinstance(text, str) else None,
@@ -157,13 +174,13 @@ def _tool_calls(sent: Any) -> tuple[ToolCall, ...]:
     if not sent:
         return ()
     if not isinstance(sent, list) or len(cast("list[Any]", sent)) > _MOST_TOOL_CALLS:
-        raise _malformed(f"tool calls that are no list of at most {_MOST_TOOL_CALLS}")
+        raise malformed(f"tool calls that are no list of at most {_MOST_TOOL_CALLS}")
     calls: list[ToolCall] = []
     for one in cast("list[Any]", sent):
         function = _part(one, "function")
         name, arguments = _part(function, "name"), _part(function, "arguments")
         if not isinstance(name, str) or not name:
-            raise _malformed("a tool call without a name")
+            raise malformed("a tool call without a name")
         id_ = _part(one, "id")
         if not isinstance(id_, str) or not is_wellformed(id_) or id_ in {c.id for c in calls}:
             id_ = f"call_{random_text(24)}"
@@ -235,10 +252,6 @@ def _words(body: Any) -> str:
     nested = _part(body, "message")
     text = nested if isinstance(nested, str) else body if isinstance(body, str) else "no reason"
     return " ".join(text.replace("\0", " ").split())[:_LONGEST_REASON]
-
-
-def _malformed(what: str) -> ModelError:
-    return ModelError(f"The model server sent {what}.", code="server_error", transient=True)
 
 
 def _too_late() -> ModelError:

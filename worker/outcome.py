@@ -10,8 +10,9 @@ from shared.db import Transaction
 from shared.run_state import RunStatus
 from shared.store import claims, messages, run_steps
 from shared.store.messages import NewAnswer
-from shared.store.run_steps import RunStep
+from shared.store.run_steps import NewStep, RunStep
 from shared.store.runs import Run
+from worker.deltas import Deltas, Place
 from worker.model import Answer, ToolCall, Usage, no_usage, sum_usage
 from worker.prompt import ChatMessage
 
@@ -48,54 +49,121 @@ def tokens_left(run: Run, steps: Sequence[RunStep]) -> int | None:
     return max(0, run.max_completion_tokens - _used(steps)["completion_tokens"])
 
 
-def after(run: Run, answer: Answer, steps: Sequence[RunStep]) -> Decision:
+def after(run: Run, answer: Answer, steps: Sequence[RunStep], deltas: Deltas) -> Decision:
     if answer.tool_calls and answer.finish_reason == "stop":
-        return lambda tx: _require_action(tx, run, answer)
-    return lambda tx: _finish(tx, run, answer, steps)
+        return lambda tx: _require_action(tx, run, answer, deltas)
+    return lambda tx: _finish(tx, run, answer, steps, deltas)
 
 
 def out_of_tokens(run: Run, steps: Sequence[RunStep]) -> Decision:
     return lambda tx: claims.finish(tx, run, RunStatus.INCOMPLETE, _used(steps))
 
 
-def failure(run: Run, code: str, message: str) -> Decision:
-    return lambda tx: claims.fail(tx, run, code, message, no_usage())
+def failure(run: Run, code: str, message: str, deltas: Deltas | None = None) -> Decision:
+    """What was already told to listeners is kept, as an incomplete message."""
+
+    def fail(tx: Transaction) -> Run:
+        failed = claims.fail(tx, run, code, message, no_usage())
+        _keep_partial(tx, failed, deltas, "run_failed")
+        return failed
+
+    return fail
 
 
-def _finish(tx: Transaction, run: Run, answer: Answer, steps: Sequence[RunStep]) -> Run:
+def cancellation(run: Run, deltas: Deltas) -> Decision:
+    def cancel(tx: Transaction) -> Run:
+        cancelled = claims.end_cancelled(tx, run)
+        _keep_partial(tx, cancelled, deltas, "run_cancelled")
+        return cancelled
+
+    return cancel
+
+
+def _finish(
+    tx: Transaction, run: Run, answer: Answer, steps: Sequence[RunStep], deltas: Deltas
+) -> Run:
     to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
     ended = claims.finish(tx, run, to, sum_usage(_used(steps), answer.usage))
-    _say(tx, ended, answer, answer.usage)
+    _say(tx, ended, answer, deltas.message(), answer.usage)
     return ended
 
 
-def _require_action(tx: Transaction, run: Run, answer: Answer) -> Run:
+def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -> Run:
     """What the model said beside its calls is a message of its own; the calls' step has the
     usage of the turn."""
     waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
     if answer.text:
-        _say(tx, run, answer, no_usage())
+        _say(tx, run, answer, deltas.message(), no_usage())
     calls = [_call(call, output=None) for call in answer.tool_calls]
-    run_steps.create_tool_step(tx, run, calls, answer.usage)
+    place = deltas.calls()
+    step = NewStep(
+        id=place.step_id,
+        created_at=place.created_at,
+        type="tool_calls",
+        status="in_progress",
+        details={"type": "tool_calls", "tool_calls": calls},
+        usage=answer.usage,
+    )
+    run_steps.create(tx, run, step)
     return waiting
 
 
-def _say(tx: Transaction, run: Run, answer: Answer, usage: Usage) -> None:
-    new = NewAnswer(
-        content=_content(answer),
-        incomplete_reason=_INCOMPLETE_MESSAGE.get(answer.finish_reason),
+def _say(tx: Transaction, run: Run, answer: Answer, place: Place, usage: Usage) -> None:
+    reason = _INCOMPLETE_MESSAGE.get(answer.finish_reason)
+    _store(tx, run, place, _content(answer), reason, "completed", usage)
+
+
+def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str) -> None:
+    if deltas is not None and deltas.heard and deltas.text:
+        _store(
+            tx,
+            run,
+            deltas.message(),
+            [_text_part(deltas.text)],
+            reason,
+            run.status.value,
+            no_usage(),
+        )
+
+
+def _store(
+    tx: Transaction,
+    run: Run,
+    place: Place,
+    content: list[dict[str, Any]],
+    incomplete_reason: str | None,
+    step_status: str,
+    usage: Usage,
+) -> None:
+    answer = NewAnswer(
+        id=place.message_id,
+        created_at=place.created_at,
+        content=content,
+        incomplete_reason=incomplete_reason,
     )
-    message = messages.create_answer(tx, run, new)
-    run_steps.create_message_step(tx, run, message, usage)
+    message = messages.create_answer(tx, run, answer)
+    step = NewStep(
+        id=place.step_id,
+        created_at=place.created_at,
+        type="message_creation",
+        status=step_status,
+        details={"type": "message_creation", "message_creation": {"message_id": message.id}},
+        usage=usage,
+    )
+    run_steps.create(tx, run, step)
 
 
 def _content(answer: Answer) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     if answer.text is not None:
-        parts.append({"type": "text", "text": {"value": answer.text, "annotations": []}})
+        parts.append(_text_part(answer.text))
     if answer.refusal is not None:
         parts.append({"type": "refusal", "refusal": answer.refusal})
     return parts
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": {"value": text, "annotations": []}}
 
 
 def _call(call: ToolCall, **extra: None) -> dict[str, Any]:

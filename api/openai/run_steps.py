@@ -1,5 +1,6 @@
 """/threads/{thread_id}/runs/{run_id}/steps"""
 
+from dataclasses import replace
 from typing import Any
 
 from api.auth import project_id
@@ -7,24 +8,33 @@ from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import PageQuery, list_of
 from api.openai.schemas.run_steps import RunStep
 from api.runtime import single
+from shared.run_state import TERMINAL
 from shared.store import run_steps, runs
-from shared.store.pages import PageRequest
+from shared.store.pages import Page, PageRequest
 
-blueprint = Blueprint("run_steps")
+blueprint = Blueprint("run_steps", "What a run did: the messages it wrote, the tools it called.")
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/steps", methods=["GET"])
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.response(200, list_of(RunStep))
 def list_run_steps(page: PageRequest, thread_id: str, run_id: str) -> Any:
+    """List the steps of a run, the newest first."""
     with single() as tx:
-        runs.get(tx, project_id(), thread_id, run_id)
-        return run_steps.list_page(tx, project_id(), thread_id, run_id, page)
+        run = runs.get(tx, project_id(), thread_id, run_id)
+        listed = run_steps.list_page(tx, project_id(), thread_id, run_id, page)
+    return Page([_shown(step, run) for step in listed.data], listed.has_more)
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/steps/<step_id>", methods=["GET"])
 @blueprint.response(200, RunStep())
 def get_run_step(thread_id: str, run_id: str, step_id: str) -> Any:
+    """Retrieve a run step."""
     with single() as tx:
-        runs.get(tx, project_id(), thread_id, run_id)
-        return run_steps.get(tx, project_id(), thread_id, run_id, step_id)
+        run = runs.get(tx, project_id(), thread_id, run_id)
+        return _shown(run_steps.get(tx, project_id(), thread_id, run_id, step_id), run)
+
+
+def _shown(step: run_steps.RunStep, run: runs.Run) -> run_steps.RunStep:
+    """With the run's `expires_at`, for as long as the run goes on."""
+    return step if run.status in TERMINAL else replace(step, expires_at=run.expires_at)

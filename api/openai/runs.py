@@ -1,12 +1,15 @@
 """/threads/{thread_id}/runs and /threads/runs"""
 
+from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from api import operations
 from api.auth import project_id
+from api.openai import bodies, streams
 from api.openai.blueprint import Blueprint
+from api.openai.projection import Event, Projection
 from api.openai.schemas.lists import PageQuery, list_of
 from api.openai.schemas.runs import (
     CreateRun,
@@ -16,44 +19,59 @@ from api.openai.schemas.runs import (
     Run,
     SubmitToolOutputs,
 )
-from api.operations import RunRequest
+from api.openai.streams import Beginning
+from api.operations import RunRequest, ToolOutputs
 from api.polling import asked_to_hold, hold, poll_after_ms
 from api.runtime import runtime, single, transaction
-from shared.store import runs, threads
+from shared.store import run_steps, runs, threads
 from shared.store.pages import PageRequest
 
 blueprint = Blueprint("runs")
-
-_RUN = Run()
 
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["POST"])
 @blueprint.arguments(CreateRun())
 @blueprint.response(200, Run)
 def create_run(asked: RunRequest, thread_id: str) -> Any:
-    with transaction() as tx:
-        run = operations.start_run(
-            tx, project_id(), thread_id, asked, runtime().settings.run_seconds
-        )
-    return _answer(run)
+    """Start a run on a thread; with `stream`, answer with its events."""
+    project, life = project_id(), runtime().settings.run_seconds
+
+    def begin(run_id: str | None = None) -> Beginning:
+        with transaction() as tx:
+            run = operations.start_run(tx, project, thread_id, asked, life, run_id)
+        return Beginning(run, Projection.begin)
+
+    return streams.respond(project, begin) if asked.stream else _answer(begin().run)
 
 
 @blueprint.route("/threads/runs", methods=["POST"])
 @blueprint.arguments(CreateThreadAndRun())
 @blueprint.response(200, Run)
 def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
-    thread, request = asked
-    with transaction() as tx:
-        run = operations.start_thread_and_run(
-            tx, project_id(), thread, request, runtime().settings.run_seconds
-        )
-    return _answer(run)
+    """Create a thread and start a run on it, in one request."""
+    project, life = project_id(), runtime().settings.run_seconds
+    thread_arguments, run_request = asked
+
+    def begin(run_id: str | None = None) -> Beginning:
+        with transaction() as tx:
+            thread, run = operations.start_thread_and_run(
+                tx, project, thread_arguments, run_request, life, run_id
+            )
+
+        def opening(projection: Projection) -> Iterator[Event]:
+            yield "thread.created", bodies.thread(thread)
+            yield from projection.begin()
+
+        return Beginning(run, opening)
+
+    return streams.respond(project, begin) if run_request.stream else _answer(begin().run)
 
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["GET"])
 @blueprint.arguments(PageQuery(), location="query")
 @blueprint.response(200, list_of(Run))
 def list_runs(page: PageRequest, thread_id: str) -> Any:
+    """List the runs of a thread."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         return runs.list_page(tx, project_id(), thread_id, page)
@@ -62,6 +80,7 @@ def list_runs(page: PageRequest, thread_id: str) -> Any:
 @blueprint.route("/threads/<thread_id>/runs/<run_id>", methods=["GET"])
 @blueprint.response(200, Run)
 def get_run(thread_id: str, run_id: str) -> Any:
+    """Retrieve a run; `Prefer: wait=20` holds the answer until the run stops."""
     project = project_id()
 
     def read() -> runs.Run:
@@ -76,6 +95,7 @@ def get_run(thread_id: str, run_id: str) -> Any:
 @blueprint.arguments(ModifyRun(partial=True))
 @blueprint.response(200, Run)
 def modify_run(changes: dict[str, Any], thread_id: str, run_id: str) -> Any:
+    """Change a run's metadata."""
     with single() as tx:
         return _answer(runs.update(tx, project_id(), thread_id, run_id, changes.get("metadata")))
 
@@ -84,6 +104,7 @@ def modify_run(changes: dict[str, Any], thread_id: str, run_id: str) -> Any:
 @blueprint.arguments(Nothing())
 @blueprint.response(200, Run)
 def cancel_run(_: Any, thread_id: str, run_id: str) -> Any:
+    """Cancel a run that has not ended."""
     with transaction() as tx:
         run = operations.cancel_run(tx, project_id(), thread_id, run_id)
     return _answer(run)
@@ -92,14 +113,38 @@ def cancel_run(_: Any, thread_id: str, run_id: str) -> Any:
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/submit_tool_outputs", methods=["POST"])
 @blueprint.arguments(SubmitToolOutputs())
 @blueprint.response(200, Run)
-def submit_tool_outputs(outputs: list[tuple[str, str | None]], thread_id: str, run_id: str) -> Any:
-    with transaction() as tx:
-        run = operations.submit_tool_outputs(tx, project_id(), thread_id, run_id, outputs)
-    return _answer(run)
+def submit_tool_outputs(given: ToolOutputs, thread_id: str, run_id: str) -> Any:
+    """Give a run the outputs of its function calls, all in one request."""
+    project = project_id()
+
+    def begin(_: str | None = None) -> Beginning:
+        with transaction() as tx:
+            run = operations.submit_tool_outputs(tx, project, thread_id, run_id, given)
+            steps = run_steps.of_run(tx, run.id) if given.stream else []
+        return Beginning(run, lambda told: told.resume(steps[-1], run), len(steps))
+
+    if given.stream:
+        return streams.respond(project, begin, run_id=run_id)
+    return _answer(begin().run)
+
+
+@blueprint.route("/threads/<thread_id>/runs/<run_id>/events", methods=["GET"])
+@blueprint.response(200, content_type="text/event-stream")
+def stream_run(thread_id: str, run_id: str) -> Any:
+    """Stream a run's events up to its next stop, from behind `Last-Event-ID` if that is sent."""
+    project = project_id()
+
+    def begin(_: str) -> Beginning:
+        with transaction() as tx:
+            run = operations.stream_run(tx, project, thread_id, run_id)
+        return Beginning(run, Projection.begin)
+
+    after = request.headers.get("Last-Event-ID")
+    return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)
 
 
 def _answer(run: runs.Run, *, held: bool = False) -> Response:
-    response = jsonify(_RUN.dump(run))
+    response = jsonify(bodies.run(run))
     again = poll_after_ms(run, held)
     if again is not None:
         response.headers["openai-poll-after-ms"] = str(again)

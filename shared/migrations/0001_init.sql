@@ -84,6 +84,8 @@ CREATE TABLE runs (
     run_after timestamptz NOT NULL DEFAULT clock_timestamp(),
     lapses integer NOT NULL DEFAULT 0,
     model_failures integer NOT NULL DEFAULT 0,
+    -- Somebody streams this run, or did: its changes are worth an event.
+    streamed boolean NOT NULL DEFAULT false,
 
     CONSTRAINT status_is_known CHECK (status IN (
         'queued', 'in_progress', 'requires_action', 'cancelling',
@@ -144,6 +146,7 @@ CREATE TABLE messages (
     )
 );
 CREATE INDEX messages_by_thread ON messages (thread_id, sequence);
+CREATE INDEX messages_by_run ON messages (run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE run_steps (
     id text COLLATE "C" PRIMARY KEY,

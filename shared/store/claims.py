@@ -31,7 +31,8 @@ def claim(tx: Transaction, worker_id: str) -> ClaimedRun | None:
         " AND EXISTS (SELECT FROM workers WHERE workers.id = %(worker_id)s AND lost_at IS NULL)"
         " RETURNING "
         + COLUMNS
-        + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left",
+        + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
+        " extract(epoch FROM now())::float8 AS claimed_at",
         {"worker_id": worker_id},
     )
     return claimed[0] if claimed else None

@@ -55,8 +55,11 @@ class Message(NewMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class NewAnswer:
-    """`incomplete_reason` is the wire's: max_tokens, content_filter, … or None if whole."""
+    """`created_at` in Unix seconds by the database's clock. `incomplete_reason` is the wire's:
+    max_tokens, content_filter, run_failed, … or None if whole."""
 
+    id: str
+    created_at: float
     content: list[dict[str, Any]]
     incomplete_reason: str | None = None
 
@@ -100,12 +103,14 @@ def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:
         Message,
         "INSERT INTO messages (id, project_id, thread_id, created_at, role, content, attachments,"
         " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details)"
-        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, now(), 'assistant', %(content)s, '[]',"
+        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, to_timestamp(%(created_at)s), 'assistant',"
+        " %(content)s, '[]',"
         " '{}', %(assistant_id)s, %(run_id)s, %(status)s,"
         " CASE WHEN NOT %(incomplete)s THEN now() END, CASE WHEN %(incomplete)s THEN now() END,"
         " %(incomplete_details)s) RETURNING " + _COLUMNS,
         {
-            "id": new_id("msg"),
+            "id": answer.id,
+            "created_at": answer.created_at,
             "project_id": run.project_id,
             "thread_id": run.thread_id,
             "content": Json(answer.content),
@@ -193,6 +198,16 @@ def has_user_message(tx: Transaction, thread_id: str) -> bool:
             " WHERE thread_id = %(thread_id)s AND role = 'user')",
             {"thread_id": thread_id},
         )
+    )
+
+
+def of_run(tx: Transaction, thread_id: str, run_id: str) -> list[Message]:
+    """What a run has said so far."""
+    return tx.all(
+        Message,
+        "SELECT " + _COLUMNS + " FROM messages"
+        " WHERE thread_id = %(thread_id)s AND run_id = %(run_id)s",
+        {"thread_id": thread_id, "run_id": run_id},
     )
 
 

@@ -9,9 +9,7 @@ from psycopg.types.json import Json
 
 from shared.db import Transaction
 from shared.errors import NotFound
-from shared.ids import new_id
 from shared.store import pages
-from shared.store.messages import Message
 from shared.store.pages import Page, PageRequest
 from shared.store.runs import Run
 
@@ -42,21 +40,45 @@ class RunStep:
     failed_at: datetime | None
     completed_at: datetime | None
     usage: dict[str, Any] | None
+    expires_at: datetime | None = None  # the run's, while the run goes on
 
 
-def create_message_step(tx: Transaction, run: Run, message: Message, usage: dict[str, Any]) -> None:
-    """The completed step that made this message, in the transaction that stores the message."""
-    details = {"type": "message_creation", "message_creation": {"message_id": message.id}}
-    _create(tx, run, "message_creation", "completed", details, usage)
+@dataclass(frozen=True, kw_only=True)
+class NewStep:
+    """`created_at` in Unix seconds by the database's clock; `usage` of the turn that made it."""
+
+    id: str
+    created_at: float
+    type: str
+    status: str
+    details: dict[str, Any]
+    usage: dict[str, Any]
 
 
-def create_tool_step(
-    tx: Transaction, run: Run, tool_calls: list[dict[str, Any]], usage: dict[str, Any]
-) -> None:
-    """An open step: its calls wait for their outputs. `tool_calls` as the wire shows them in a
-    step, with `output` null."""
-    details = {"type": "tool_calls", "tool_calls": tool_calls}
-    _create(tx, run, "tool_calls", "in_progress", details, usage)
+def create(tx: Transaction, run: Run, new: NewStep) -> None:
+    """In the transaction that stores what the step did."""
+    tx.execute(
+        "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
+        " status, step_details, completed_at, failed_at, cancelled_at, last_error, usage)"
+        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s,"
+        " to_timestamp(%(created_at)s), %(type)s, %(status)s, %(step_details)s,"
+        " CASE %(status)s WHEN 'completed' THEN now() END,"
+        " CASE %(status)s WHEN 'failed' THEN now() END,"
+        " CASE %(status)s WHEN 'cancelled' THEN now() END, %(last_error)s, %(usage)s)",
+        {
+            "id": new.id,
+            "project_id": run.project_id,
+            "thread_id": run.thread_id,
+            "run_id": run.id,
+            "assistant_id": run.assistant_id,
+            "created_at": new.created_at,
+            "type": new.type,
+            "status": new.status,
+            "step_details": Json(new.details),
+            "last_error": Json(run.last_error) if run.last_error else None,
+            "usage": Json(new.usage),
+        },
+    )
 
 
 def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str | None]) -> None:
@@ -84,34 +106,6 @@ def of_run(tx: Transaction, run_id: str) -> list[RunStep]:
         RunStep,
         "SELECT " + _COLUMNS + " FROM run_steps WHERE run_id = %(run_id)s ORDER BY sequence",
         {"run_id": run_id},
-    )
-
-
-def _create(
-    tx: Transaction,
-    run: Run,
-    kind: str,
-    status: str,
-    details: dict[str, Any],
-    usage: dict[str, Any],
-) -> None:
-    tx.execute(
-        "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
-        " status, step_details, completed_at, usage)"
-        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s, now(),"
-        " %(type)s, %(status)s, %(step_details)s,"
-        " CASE %(status)s WHEN 'completed' THEN now() END, %(usage)s)",
-        {
-            "id": new_id("step"),
-            "project_id": run.project_id,
-            "thread_id": run.thread_id,
-            "run_id": run.id,
-            "assistant_id": run.assistant_id,
-            "type": kind,
-            "status": status,
-            "step_details": Json(details),
-            "usage": Json(usage),
-        },
     )
 
 

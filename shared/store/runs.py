@@ -21,7 +21,8 @@ COLUMNS = (
     "runs.id, project_id, thread_id, assistant_id, created_at, status, "
     + OPTIONS
     + ", expires_at, started_at, completed_at, failed_at, cancelled_at, required_action,"
-    " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures"
+    " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
+    " streamed"
 )
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
@@ -75,6 +76,7 @@ class Run(RunOptions):
     fence: int
     lapses: int
     model_failures: int
+    streamed: bool
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", RunStatus(self.status))
@@ -83,6 +85,7 @@ class Run(RunOptions):
 @dataclass(frozen=True, kw_only=True)
 class ClaimedRun(Run):
     seconds_left: float  # until expires_at, by the database's clock
+    claimed_at: float  # Unix seconds, by the same clock
 
 
 def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
@@ -143,6 +146,11 @@ def update(
     if run is None:
         raise _not_found(run_id)
     return run
+
+
+def be_streamed(tx: Transaction, run_id: str) -> None:
+    """From now on the run's changes are published to its streams."""
+    tx.execute("UPDATE runs SET streamed = true WHERE id = %(id)s", {"id": run_id})
 
 
 def active_on(tx: Transaction, thread_id: str) -> str | None:

@@ -37,6 +37,8 @@ def change(
             tx.after_commit(queue.ring)
         if run.status in STOPPED:
             tx.after_commit(events.publish_stopped, run.id)
+        if run.streamed:
+            tx.after_commit(events.publish_changed, run.id)
     return changed
 
 
@@ -47,6 +49,9 @@ def create(
     assistant_id: str,
     options: RunOptions,
     life_seconds: int,
+    *,
+    run_id: str | None = None,
+    streamed: bool = False,
 ) -> Run:
     """The thread must be locked. Raises Conflict while another run of it is active."""
     active = active_on(tx, thread_id)
@@ -59,17 +64,19 @@ def create(
         tx,
         Run,
         RunStatus.QUEUED,
-        "INSERT INTO runs (id, project_id, thread_id, assistant_id, expires_at, "
+        "INSERT INTO runs (id, project_id, thread_id, assistant_id, streamed, expires_at, "
         + OPTIONS
         + ") VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
-        " clock_timestamp() + make_interval(secs => %(life_seconds)s), %(model)s, %(instructions)s,"
+        " %(streamed)s, clock_timestamp() + make_interval(secs => %(life_seconds)s),"
+        " %(model)s, %(instructions)s,"
         " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
         " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
         " %(tool_choice)s, %(parallel_tool_calls)s, %(response_format)s, %(reasoning_effort)s)"
         " RETURNING " + COLUMNS,
         {
             **values,
-            "id": new_id("run"),
+            "id": run_id or new_id("run"),
+            "streamed": streamed,
             "project_id": project_id,
             "thread_id": thread_id,
             "assistant_id": assistant_id,
@@ -79,16 +86,17 @@ def create(
     return created[0]
 
 
-def submit_tool_outputs(tx: Transaction, run: Run) -> Run | None:
+def submit_tool_outputs(tx: Transaction, run: Run, *, streamed: bool) -> Run | None:
     """The run waits for a worker again. The run must be locked; None if its time is over."""
     changed = change(
         tx,
         Run,
         RunStatus.QUEUED,
-        "UPDATE runs SET status = 'queued', required_action = NULL, run_after = clock_timestamp()"
+        "UPDATE runs SET status = 'queued', required_action = NULL, run_after = clock_timestamp(),"
+        " streamed = streamed OR %(streamed)s"
         " WHERE id = %(id)s AND status = ANY(%(before)s) AND expires_at > now()"
         " RETURNING " + COLUMNS,
-        {"id": run.id},
+        {"id": run.id, "streamed": streamed},
     )
     return changed[0] if changed else None
 

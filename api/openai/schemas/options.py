@@ -32,7 +32,7 @@ class _Function(WireSchema):
 
 
 class _FunctionTool(WireSchema):
-    type = fields.Raw()
+    type = fields.Constant("function", required=True)
     function = Object(_Function, required=True)
 
 
@@ -63,13 +63,6 @@ class Tool(Object):
 class Tools(ListOf):
     def __init__(self, **options: Any) -> None:
         super().__init__(Tool(), most=128, **options)
-
-
-class NotStreamed(Flag):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> bool:
-        if super()._deserialize(value, attr, data, **rest):
-            raise ValidationError([not_built("streaming")])
-        return False
 
 
 class _CodeInterpreterResources(WireSchema):

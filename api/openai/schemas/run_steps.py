@@ -17,7 +17,7 @@ class RunStep(Schema):
     status = fields.String()
     cancelled_at = UnixTime(allow_none=True)
     completed_at = UnixTime(allow_none=True)
-    expires_at = fields.Constant(None)
+    expires_at = UnixTime(allow_none=True)
     expired_at = UnixTime(allow_none=True)
     failed_at = UnixTime(allow_none=True)
     last_error = fields.Raw(allow_none=True)

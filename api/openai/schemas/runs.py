@@ -20,7 +20,6 @@ from api.openai.schemas.fields import (
 )
 from api.openai.schemas.messages import CreateMessage
 from api.openai.schemas.options import (
-    NotStreamed,
     ResponseFormat,
     ToolChoice,
     ToolResources,
@@ -28,7 +27,7 @@ from api.openai.schemas.options import (
     Truncation,
 )
 from api.openai.schemas.threads import CreateThread
-from api.operations import RunRequest
+from api.operations import RunRequest, ToolOutputs
 from shared.run_state import RunStatus
 from shared.store import runs
 
@@ -41,7 +40,7 @@ class _RunOptions(WireSchema):
     metadata = Metadata()
     temperature = Decimal(least=0, most=2, allow_none=True)
     top_p = Decimal(least=0, most=1, allow_none=True)
-    stream = NotStreamed(allow_none=True)
+    stream = Flag(allow_none=True, load_default=False)
     max_prompt_tokens = Whole(least=256, most=2**31 - 1, allow_none=True)
     max_completion_tokens = Whole(least=256, most=2**31 - 1, allow_none=True)
     truncation_strategy = Truncation(allow_none=True)
@@ -50,7 +49,6 @@ class _RunOptions(WireSchema):
     response_format = ResponseFormat(allow_none=True)
 
     def loaded(self, data: dict[str, Any]) -> Any:
-        data.pop("stream", None)
         return RunRequest(**data)
 
 
@@ -69,7 +67,6 @@ class CreateThreadAndRun(_RunOptions):
     tool_resources = ToolResources(load_default=None)
 
     def loaded(self, data: dict[str, Any]) -> Any:
-        data.pop("stream", None)
         thread = data.pop("thread", None) or CreateThread().load({})
         return thread, RunRequest(**data)
 
@@ -80,13 +77,14 @@ class _ToolOutput(WireSchema):
 
 
 class SubmitToolOutputs(WireSchema):
-    """Loads pairs of call id and output."""
+    """Loads ToolOutputs."""
 
     tool_outputs = ListOf(Object(_ToolOutput), required=True)
-    stream = NotStreamed(allow_none=True)
+    stream = Flag(allow_none=True, load_default=False)
 
     def loaded(self, data: dict[str, Any]) -> Any:
-        return [(one["tool_call_id"], one["output"]) for one in data["tool_outputs"]]
+        outputs = [(one["tool_call_id"], one["output"]) for one in data["tool_outputs"]]
+        return ToolOutputs(outputs=outputs, stream=data["stream"])
 
 
 class Nothing(WireSchema):

@@ -149,7 +149,6 @@ def test_another_projects_thread_or_assistant_is_as_if_it_never_was(
         ({"assistant_id": "x"}, "assistant_id", "invalid_value", "Invalid 'assistant_id': 'x'. Expected an ID that begins with 'asst'."),
         ({"assistant_id": "asst_1", "temperature": 3}, "temperature", "decimal_above_max_value", "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead."),
         ({"assistant_id": "asst_1", "tools": [{"type": "code_interpreter"}]}, "tools[0].type", "not_built", "This version of Treadle does not have the tool code_interpreter yet: 'tools[0].type' is refused."),
-        ({"assistant_id": "asst_1", "stream": True}, "stream", "not_built", "This version of Treadle does not have streaming yet: 'stream' is refused."),
         ({"assistant_id": "asst_1", "files": []}, "files", "unknown_parameter", "Unknown parameter: 'files'."),
         ({"assistant_id": "asst_1", "metadata": {"a": True}}, "metadata.a", "invalid_type", "Invalid type for 'metadata.a': expected a string, but got a boolean instead."),
         ({"assistant_id": "asst_1", "additional_messages": [{"role": "human", "content": "x"}]}, "additional_messages[0].role", "invalid_value", "Invalid value: 'human'. Supported values are: 'user' and 'assistant'."),

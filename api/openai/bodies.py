@@ -1,0 +1,141 @@
+"""The bodies of stream events: objects as they were at the moment an event speaks of."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from api.openai.schemas.messages import Message as MessageSchema
+from api.openai.schemas.run_steps import RunStep as RunStepSchema
+from api.openai.schemas.runs import Run as RunSchema
+from api.openai.schemas.threads import Thread as ThreadSchema
+from shared.run_state import RunStatus
+from shared.store.messages import Message
+from shared.store.run_steps import RunStep
+from shared.store.runs import Run
+from shared.store.threads import Thread
+
+Body = dict[str, Any]
+
+_RUN, _STEP, _MESSAGE, _THREAD = RunSchema(), RunStepSchema(), MessageSchema(), ThreadSchema()
+
+
+def run(shown: Run) -> Body:
+    return _dump(_RUN, shown)
+
+
+def step(shown: RunStep, of: Run) -> Body:
+    """Streamed, a step keeps the run's `expires_at` to its end."""
+    return _dump(_STEP, replace(shown, expires_at=of.expires_at))
+
+
+def message(shown: Message) -> Body:
+    return _dump(_MESSAGE, shown)
+
+
+def thread(shown: Thread) -> Body:
+    return _dump(_THREAD, shown)
+
+
+def message_delta(message_id: str, content: list[Body]) -> Body:
+    return {"id": message_id, "object": "thread.message.delta", "delta": {"content": content}}
+
+
+def step_delta(step_id: str, calls: list[Body]) -> Body:
+    details = {"type": "tool_calls", "tool_calls": calls}
+    return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+
+
+def as_queued(shown: Run) -> Run:
+    return replace(_unended(shown), status=RunStatus.QUEUED, started_at=None)
+
+
+def as_in_progress(shown: Run) -> Run:
+    started_at = shown.started_at or datetime.now(UTC)
+    return replace(_unended(shown), status=RunStatus.IN_PROGRESS, started_at=started_at)
+
+
+def as_cancelling(shown: Run) -> Run:
+    return replace(_unended(shown), status=RunStatus.CANCELLING)
+
+
+def as_opened(shown: RunStep) -> RunStep:
+    details = shown.step_details
+    if shown.type == "tool_calls":
+        details = {"type": "tool_calls", "tool_calls": []}
+    return replace(
+        shown,
+        status="in_progress",
+        step_details=details,
+        last_error=None,
+        expired_at=None,
+        cancelled_at=None,
+        failed_at=None,
+        completed_at=None,
+        usage=None,
+    )
+
+
+def as_begun(shown: Message) -> Message:
+    return replace(
+        shown,
+        status="in_progress",
+        content=[],
+        completed_at=None,
+        incomplete_at=None,
+        incomplete_details=None,
+    )
+
+
+def named(of: Run, delta: Body, kind: str) -> tuple[RunStep, Message]:
+    """The step, and the message it would make, that a delta names and nothing has stored yet."""
+    created_at = datetime.fromtimestamp(delta["created_at"], UTC)
+    shared: dict[str, Any] = {
+        "project_id": of.project_id,
+        "thread_id": of.thread_id,
+        "run_id": of.id,
+        "assistant_id": of.assistant_id,
+        "created_at": created_at,
+        "completed_at": None,
+    }
+    details: Body = {"type": kind, "message_creation": {"message_id": delta["message_id"]}}
+    step = RunStep(
+        id=delta["step_id"],
+        type=kind,
+        status="in_progress",
+        step_details=details,
+        last_error=None,
+        expired_at=None,
+        cancelled_at=None,
+        failed_at=None,
+        usage=None,
+        **shared,
+    )
+    message = Message(
+        id=delta["message_id"],
+        role="assistant",
+        content=[],
+        attachments=[],
+        metadata={},
+        status="in_progress",
+        incomplete_at=None,
+        incomplete_details=None,
+        **shared,
+    )
+    return step, message
+
+
+def _unended(shown: Run) -> Run:
+    return replace(
+        shown,
+        completed_at=None,
+        failed_at=None,
+        cancelled_at=None,
+        last_error=None,
+        incomplete_details=None,
+        required_action=None,
+        usage=None,
+    )
+
+
+def _dump(schema: Any, shown: Any) -> Body:
+    return schema.dump(shown)

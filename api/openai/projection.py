@@ -1,0 +1,250 @@
+"""A run as a sequence of events, in the wire's order.
+
+PostgreSQL's rows say what is true; deltas, which may be lost, only say it sooner. `advance` is
+given the rows and yields what they add to what was told; `hear` is given a delta and yields it with
+whatever the wire tells before it. Whatever comes late, twice or never, the order holds, and at the
+end all was told.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from api.openai import bodies
+from shared.run_state import TERMINAL, RunStatus
+from shared.store.messages import Message
+from shared.store.run_steps import RunStep
+from shared.store.runs import Run
+
+Event = tuple[str, dict[str, Any]]
+
+_INCOMPLETE_BY_END = {
+    RunStatus.FAILED: "run_failed",
+    RunStatus.CANCELLED: "run_cancelled",
+    RunStatus.EXPIRED: "run_expired",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The rows at one moment: a run, its steps from the oldest, and the messages they name."""
+
+    run: Run
+    steps: list[RunStep]
+    messages: dict[str, Message]
+
+
+@dataclass
+class _Open:
+    """A step that was told of and is not finished: how much of it was told."""
+
+    step: RunStep
+    message: Message | None
+    text: str = ""  # of the message, as far as told
+    begun: bool = False  # its first delta was told
+    calls: list[str] = field(default_factory=list)  # the arguments of its calls, as far as told
+    astray: bool = False  # another worker says it anew: only the end counts
+
+
+class Projection:
+    """Begins after `told` steps: 0 for a new run, all steps so far for one that goes on."""
+
+    def __init__(self, run: Run, told: int = 0) -> None:
+        self._run = run
+        self._told = told
+        self._started = False
+        self._cancelling = False
+        self._open: _Open | None = None
+        self._fence = 0
+        self._finished: set[str] = set()
+        self.done = False
+
+    def begin(self) -> Iterator[Event]:
+        queued = bodies.as_queued(self._run)
+        yield "thread.run.created", bodies.run(queued)
+        yield "thread.run.queued", bodies.run(queued)
+
+    def resume(self, step: RunStep, run: Run) -> Iterator[Event]:
+        """After tool outputs: the step that they complete, then the run, queued again."""
+        yield "thread.run.step.completed", bodies.step(step, run)
+        yield "thread.run.queued", bodies.run(run)
+
+    def advance(self, now: Snapshot) -> Iterator[Event]:
+        self._run = now.run
+        if now.run.started_at is not None and now.run.status is not RunStatus.QUEUED:
+            yield from self._start(now.run)
+        for step in now.steps[self._told :]:
+            yield from self._tell(step, now)
+        yield from self._end(now)
+
+    def hear(self, delta: dict[str, Any]) -> Iterator[Event]:
+        if self._is_stale(delta):
+            return
+        yield from self._start(self._run)
+        if delta["kind"] in ("text", "refusal"):
+            yield from self._hear_text(delta)
+        else:
+            yield from self._hear_call(delta)
+
+    def told_of(self, message_id: str) -> int:
+        """How many characters of this message were told."""
+        opened = self._open
+        named = opened is not None and opened.message is not None and opened.message.id
+        return len(opened.text) if opened is not None and named == message_id else 0
+
+    def _start(self, run: Run) -> Iterator[Event]:
+        if not self._started:
+            self._started = True
+            yield "thread.run.in_progress", bodies.run(bodies.as_in_progress(run))
+
+    def _is_stale(self, delta: dict[str, Any]) -> bool:
+        """Of a step that was told to its end, or said by a worker that was replaced."""
+        if delta["fence"] < self._fence:
+            return True
+        if delta["fence"] > self._fence:
+            if self._fence and self._open is not None:
+                self._open.astray = True
+            self._fence = delta["fence"]
+        return delta["step_id"] in self._finished or (self._open is not None and self._open.astray)
+
+    def _begin_step(self, step: RunStep, message: Message | None) -> Iterator[Event]:
+        opened = bodies.as_opened(step)
+        self._open = _Open(opened, message)
+        yield "thread.run.step.created", bodies.step(opened, self._run)
+        yield "thread.run.step.in_progress", bodies.step(opened, self._run)
+        if message is not None:
+            empty = bodies.message(bodies.as_begun(message))
+            yield "thread.message.created", empty
+            yield "thread.message.in_progress", empty
+
+    def _hear_text(self, delta: dict[str, Any]) -> Iterator[Event]:
+        if self._open is None:
+            yield from self._begin_step(*bodies.named(self._run, delta, "message_creation"))
+        opened = self._open
+        if opened is None or opened.message is None or delta["kind"] != "text":
+            return
+        told = len(opened.text)
+        fresh = delta["text"][max(0, told - delta["at"]) :]
+        if delta["at"] > told or not fresh:
+            return
+        yield from self._say(opened, fresh)
+
+    def _say(self, opened: _Open, text: str) -> Iterator[Event]:
+        assert opened.message is not None
+        part: dict[str, Any] = {"value": text}
+        if not opened.begun:
+            part["annotations"] = []
+        opened.begun = True
+        opened.text += text
+        content = [{"index": 0, "type": "text", "text": part}]
+        yield "thread.message.delta", bodies.message_delta(opened.message.id, content)
+
+    def _hear_call(self, delta: dict[str, Any]) -> Iterator[Event]:
+        if self._open is not None and self._open.message is not None:
+            # The text before the calls is finished, but its rows come with the calls'.
+            return
+        if self._open is None:
+            step, _ = bodies.named(self._run, delta, "tool_calls")
+            yield from self._begin_step(step, None)
+        opened = self._open
+        if opened is None:
+            return
+        if delta["kind"] == "call" and delta["index"] == len(opened.calls):
+            yield from self._begin_call(opened, delta["id"], delta["name"])
+        elif delta["kind"] == "arguments" and delta["index"] < len(opened.calls):
+            told = len(opened.calls[delta["index"]])
+            fresh = delta["text"][max(0, told - delta["at"]) :]
+            if delta["at"] <= told and fresh:
+                yield from self._add_arguments(opened, delta["index"], fresh)
+
+    def _begin_call(self, opened: _Open, id_: str, name: str) -> Iterator[Event]:
+        function = {"name": name, "arguments": "", "output": None}
+        call = {"index": len(opened.calls), "id": id_, "type": "function", "function": function}
+        opened.calls.append("")
+        yield "thread.run.step.delta", bodies.step_delta(opened.step.id, [call])
+
+    def _add_arguments(self, opened: _Open, index: int, text: str) -> Iterator[Event]:
+        opened.calls[index] += text
+        call = {"index": index, "type": "function", "function": {"arguments": text}}
+        yield "thread.run.step.delta", bodies.step_delta(opened.step.id, [call])
+
+    def _tell(self, step: RunStep, now: Snapshot) -> Iterator[Event]:
+        """What of a stored step was not told yet, to its end if it has one."""
+        if self._open is None:
+            message_id = step.step_details.get("message_creation", {}).get("message_id")
+            yield from self._begin_step(step, now.messages.get(message_id))
+        opened = self._open
+        assert opened is not None
+        if step.type == "message_creation":
+            yield from self._finish_message(opened, now)
+        else:
+            yield from self._finish_calls(opened, step)
+        if step.status == "in_progress":
+            return
+        yield f"thread.run.step.{step.status}", bodies.step(step, now.run)
+        self._close()
+
+    def _close(self) -> None:
+        assert self._open is not None
+        self._finished.add(self._open.step.id)
+        self._told += 1
+        self._open = None
+
+    def _finish_message(self, opened: _Open, now: Snapshot) -> Iterator[Event]:
+        message = opened.message and now.messages.get(opened.message.id)
+        if message is None:
+            return
+        yield from self._rest_of(opened, message)
+        yield f"thread.message.{message.status}", bodies.message(message)
+
+    def _rest_of(self, opened: _Open, message: Message) -> Iterator[Event]:
+        for index, part in enumerate(message.content):
+            if part["type"] != "text":
+                content = [{"index": index, **part}]
+                yield "thread.message.delta", bodies.message_delta(message.id, content)
+            elif part["text"]["value"].startswith(opened.text):
+                rest = part["text"]["value"][len(opened.text) :]
+                if rest:
+                    yield from self._say(opened, rest)
+
+    def _finish_calls(self, opened: _Open, step: RunStep) -> Iterator[Event]:
+        for index, call in enumerate(step.step_details["tool_calls"]):
+            if index >= len(opened.calls):
+                yield from self._begin_call(opened, call["id"], call["function"]["name"])
+            told = opened.calls[index]
+            written = call["function"]["arguments"]
+            if written.startswith(told) and len(written) > len(told):
+                yield from self._add_arguments(opened, index, written[len(told) :])
+
+    def _end(self, now: Snapshot) -> Iterator[Event]:
+        run = now.run
+        if run.status in (RunStatus.CANCELLING, RunStatus.CANCELLED) and not self._cancelling:
+            self._cancelling = True
+            yield "thread.run.cancelling", bodies.run(bodies.as_cancelling(run))
+        if run.status in TERMINAL and self._open is not None:
+            yield from self._abandon(self._open, run)
+        if run.status in TERMINAL or run.status is RunStatus.REQUIRES_ACTION:
+            self.done = True
+            yield f"thread.run.{run.status}", bodies.run(run)
+
+    def _abandon(self, opened: _Open, run: Run) -> Iterator[Event]:
+        """The run ended under an open step that was never stored."""
+        at = datetime.now(UTC)
+        if opened.message is not None:
+            content = [{"type": "text", "text": {"value": opened.text, "annotations": []}}]
+            reason = {"reason": _INCOMPLETE_BY_END.get(run.status, "run_failed")}
+            incomplete = replace(
+                opened.message,
+                status="incomplete",
+                content=content if opened.text else [],
+                incomplete_at=at,
+                incomplete_details=reason,
+            )
+            yield "thread.message.incomplete", bodies.message(incomplete)
+        status = run.status.value if run.status in _INCOMPLETE_BY_END else "failed"
+        ended = replace(opened.step, status=status, **{f"{status}_at": at})
+        if status == "failed":
+            ended = replace(ended, last_error=run.last_error)
+        yield f"thread.run.step.{status}", bodies.step(ended, run)
+        self._open = None

@@ -1,0 +1,71 @@
+"""What the model says, told to the run's streams while it says it.
+
+Names the step and the message that the end of the turn will store: their ids are derived from the
+run, so that whoever takes the run over names them again. Also keeps what was told, for a turn that
+ends without an answer.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from shared import events
+from shared.ids import derived_id
+from shared.store.runs import ClaimedRun
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in its run something is said: the ids of its step and message, and when it began."""
+
+    step_id: str
+    message_id: str
+    created_at: float  # Unix seconds, by the database's clock
+
+
+class Deltas:
+    """`first_step` is the number of steps that the run has so far."""
+
+    def __init__(self, run: ClaimedRun, first_step: int, *, heard: bool) -> None:
+        self.heard = heard
+        self._run = run
+        self._first_step = first_step
+        self._began = time.monotonic()
+        self._message: Place | None = None
+        self._calls: Place | None = None
+        self.text = ""
+
+    def message(self) -> Place:
+        """Where the turn's text goes."""
+        if self._message is None:
+            self._message = self._place(self._first_step)
+        return self._message
+
+    def calls(self) -> Place:
+        """Where the turn's tool calls go: after its text, if there is any."""
+        if self._calls is None:
+            self._calls = self._place(self._first_step + (self._message is not None))
+        return self._calls
+
+    def say(self, text: str, part: str = "text") -> None:
+        if self.heard and text:
+            self._publish(self.message(), kind=part, at=len(self.text), text=text)
+        self.text += text
+
+    def call(self, index: int, id_: str, name: str) -> None:
+        if self.heard:
+            self._publish(self.calls(), kind="call", index=index, id=id_, name=name)
+
+    def arguments(self, index: int, at: int, text: str) -> None:
+        if self.heard and text:
+            self._publish(self.calls(), kind="arguments", index=index, at=at, text=text)
+
+    def _place(self, ordinal: int) -> Place:
+        return Place(
+            derived_id("step", self._run.id, ordinal),
+            derived_id("msg", self._run.id, ordinal),
+            self._run.claimed_at + time.monotonic() - self._began,
+        )
+
+    def _publish(self, place: Place, **delta: Any) -> None:
+        events.publish_delta(self._run.id, {**vars(place), "fence": self._run.fence, **delta})
