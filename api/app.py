@@ -57,7 +57,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=settings.body_bytes,
     )
     app.url_map.strict_slashes = False
-    attach(app, Runtime(settings, database, listener))
+    app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
+    attach(app, Runtime(settings, database, listener, lambda: app.config["IS_DRAINING"]()))
     errors.register(app)
     app.before_request(_begin)
     app.after_request(_describe)

@@ -40,7 +40,7 @@ def hold(run_id: str, read: Callable[[], Run], seconds: float) -> Run:
         while True:
             run = read()
             left = until - time.monotonic()
-            if run.status in STOPPED or left <= 0:
+            if run.status in STOPPED or left <= 0 or runtime().is_draining():
                 return run
             look = _LOOK_SECONDS if listener.connected else _DEAF_LOOK_SECONDS
             stopped.wait(min(left, look))

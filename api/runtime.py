@@ -1,5 +1,4 @@
-"""What a request needs of its process: settings, the database, the listener for stopped
-runs, the models that can be asked for."""
+"""What a request needs of its process: settings, the database, the listener for stopped runs."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -8,7 +7,6 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.served_models import ServedModels
 from shared.db import Database, Transaction
 from shared.events import Listener
 from shared.settings import Settings
@@ -21,9 +19,8 @@ class Runtime:
     settings: Settings
     database: Database
     listener: Listener
-    served_models: ServedModels
-    # Whether this process was told to end; gunicorn knows, a test's process is never told.
-    is_draining: Callable[[], bool] = lambda: False
+    # Whether this process was told to end: its requests should come to theirs.
+    is_draining: Callable[[], bool]
 
 
 def attach(app: Flask, runtime: Runtime) -> None:

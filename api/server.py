@@ -1,5 +1,7 @@
 """gunicorn's settings: read by `gunicorn -c python:api.server "api.app:create_app()"`."""
 
+from typing import Any
+
 from shared.settings import Settings
 
 _settings = Settings.from_env()
@@ -14,3 +16,9 @@ graceful_timeout = 5
 # Time without a turn of the event loop, not of a request.
 timeout = 30
 loglevel = "warning"
+
+
+def post_worker_init(worker: Any) -> None:
+    """gunicorn's hook: on SIGTERM a worker is not `alive` while its requests end. The application
+    is not imported here, where gevent has not patched anything yet."""
+    worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
