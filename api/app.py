@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=settings.body_bytes,
     )
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirect is no answer to an API's client
     attach(app, Runtime(settings, database, listener))
     errors.register(app)
     app.before_request(_begin)

@@ -20,6 +20,11 @@ class Runtime:
     database: Database
     listener: Listener
 
+    def close(self) -> None:
+        """Ends what `create_app` opened."""
+        self.listener.stop()
+        self.database.close()
+
 
 def attach(app: Flask, runtime: Runtime) -> None:
     app.extensions[_KEY] = runtime
@@ -27,13 +32,6 @@ def attach(app: Flask, runtime: Runtime) -> None:
 
 def runtime() -> Runtime:
     return cast("Runtime", current_app.extensions[_KEY])
-
-
-def close(app: Flask) -> None:
-    """Ends what `create_app` opened."""
-    closing = cast("Runtime", app.extensions[_KEY])
-    closing.listener.stop()
-    closing.database.close()
 
 
 @contextmanager

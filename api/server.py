@@ -1,5 +1,7 @@
 """gunicorn's settings: read by `gunicorn -c python:api.server "api.app:create_app()"`."""
 
+from typing import Any
+
 from shared.settings import Settings
 
 _settings = Settings.from_env()
@@ -14,3 +16,11 @@ graceful_timeout = 5
 # Time without a turn of the event loop, not of a request.
 timeout = 30
 loglevel = "warning"
+# It would leave a directory in the account's home.
+control_socket_disable = True
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """gunicorn's hook. The application is not imported here, where gevent has not patched yet."""
+    if worker.booted:
+        worker.wsgi.extensions["treadle"].close()

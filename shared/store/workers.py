@@ -56,7 +56,8 @@ def mark_lost(tx: Transaction, lease_seconds: float) -> list[str]:
     return tx.values(
         "UPDATE workers SET lost_at = now() FROM sweeps WHERE lost_at IS NULL AND ("
         " greatest(seen_at, unbroken_since) < now() - make_interval(secs => %(lease_seconds)s)"
-        " OR (greatest(seen_at, unbroken_since) < now() - make_interval(secs => %(reconnect_seconds)s)"
+        " OR (greatest(seen_at, unbroken_since)"
+        " < now() - make_interval(secs => %(reconnect_seconds)s)"
         " AND NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
         " AND classid = %(class)s AND objid = number::oid"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))"

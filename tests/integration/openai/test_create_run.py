@@ -76,7 +76,7 @@ def test_additional_messages_stand_in_the_thread_before_the_answer(
         ],
     )
     said = client.beta.threads.messages.list(thread.id, order="asc").data
-    assert [message.content[0].text.value for message in said] == ["first", "second", "third"]  # type: ignore[union-attr]
+    assert [message.content[0].text.value for message in said] == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("status", sorted(ACTIVE))
@@ -157,7 +157,7 @@ def test_another_projects_thread_or_assistant_is_as_if_it_never_was(
         ({"assistant_id": "asst_1", "truncation_strategy": {"type": "last_messages"}}, "truncation_strategy.last_messages", "missing_required_parameter", "Missing required parameter: 'truncation_strategy.last_messages'."),
     ],
 )  # fmt: skip
-def test_bad_arguments_are_refused_in_the_wires_words(  # noqa: PLR0917
+def test_bad_arguments_are_refused_in_the_wires_words(
     http: httpx2.Client,
     database: Database,
     caller: Caller,
