@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_CONTENT_LENGTH=settings.body_bytes,
     )
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirect is no answer to an API's client
     app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
     attach(app, Runtime(settings, database, listener, lambda: app.config["IS_DRAINING"]()))
     errors.register(app)

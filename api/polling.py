@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from flask import request
+from werkzeug.http import parse_dict_header
 
 from api.runtime import runtime
 from shared.run_state import STOPPED
@@ -23,11 +24,21 @@ _DEAF_LOOK_SECONDS = 0.25
 def asked_to_hold() -> float:
     """Seconds that this request wants to be held, 0 for most."""
     longest = runtime().settings.hold_seconds
-    wait = re.search(r"\bwait\s*=\s*\"?([0-9]{1,6})\b", request.headers.get("Prefer", ""), re.ASCII)
-    if wait:
-        return min(float(wait[1]), longest)
+    wait = _preferred_wait()
+    if wait is not None:
+        return min(float(wait), longest)
     helper = request.headers.get("X-Stainless-Poll-Helper", "").lower() == "true"
     return longest if helper else 0.0
+
+
+def _preferred_wait() -> int | None:
+    """Whole seconds, from the first `wait` of the Prefer headers; what is malformed is no wish."""
+    wishes = parse_dict_header(",".join(request.headers.getlist("Prefer")))
+    for name, value in wishes.items():
+        if name.strip().lower() == "wait":
+            digits = (value or "").partition(";")[0].strip(' "')
+            return int(digits) if re.fullmatch(r"[0-9]{1,6}", digits) else None
+    return None
 
 
 def hold(run_id: str, read: Callable[[], Run], seconds: float) -> Run:

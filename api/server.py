@@ -16,9 +16,19 @@ graceful_timeout = 5
 # Time without a turn of the event loop, not of a request.
 timeout = 30
 loglevel = "warning"
+# It would leave a directory in the account's home.
+control_socket_disable = True
+
+
+# The hooks reach the application through the worker: imported here, it would be loaded before
+# gevent has patched anything.
 
 
 def post_worker_init(worker: Any) -> None:
-    """gunicorn's hook: on SIGTERM a worker is not `alive` while its requests end. The application
-    is not imported here, where gevent has not patched anything yet."""
+    """On SIGTERM a worker is not `alive` while its requests end."""
     worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    if worker.booted:
+        worker.wsgi.extensions["treadle"].close()

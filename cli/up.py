@@ -17,9 +17,10 @@ from typing import NoReturn
 
 import click
 
-from cli.embedded import model, question
+from cli.embedded import model
 from cli.embedded.home import Home
 from cli.embedded.processes import Child
+from cli.embedded.question import QUESTION, Question, alias_to_ask, model_to_ask
 from cli.embedded.stack import Stack, beyond_proxies
 from shared.settings import Settings
 
@@ -51,8 +52,8 @@ def _serve(stack: Stack, say: Say) -> NoReturn:
     """Asks the first question while tending the parts, so that a slow answer delays nothing."""
     key = stack.state.first_key(stack.database_url)
     stack.state.write_client_settings(stack.address.base_url, key)
-    asked = _model_to_ask(stack, say)
-    asking = _ask(stack, asked, key, say) if asked else None
+    question = _question(stack, say)
+    asking = _ask(stack, question, key, say) if question else None
     patience = time.monotonic() + PATIENCE_SECONDS
     guided = False
     while True:
@@ -61,30 +62,32 @@ def _serve(stack: Stack, say: Say) -> NoReturn:
             _show_answer(asking, say)
             asking = None
         if not guided and (asking is None or time.monotonic() > patience):
-            _guide(stack, key, asked or "your-model")
+            _guide(stack, key, question or Question("your-model"))
             guided = True
         time.sleep(TICK_SECONDS)
 
 
-def _model_to_ask(stack: Stack, say: Say) -> str | None:
+def _question(stack: Stack, say: Say) -> Question | None:
+    """None where nothing could answer."""
     if stack.no_model:
         return None
     if stack.local_model:
-        return next(iter(stack.settings.models), "gpt-4o")
-    asked = question.model_to_ask(stack.settings)
-    if asked is None:
+        return Question(alias_to_ask(stack.settings) or "gpt-4o", calm=True)
+    name = model_to_ask(stack.settings)
+    if name is None:
         say(
             f"No question is asked: {stack.settings.model_base_url} does not list its models. "
             "Name one with TREADLE_MODELS='*=MODEL'"
         )
-    return asked
+        return None
+    return Question(name)
 
 
-def _ask(stack: Stack, asked: str, key: str, say: Say) -> Child:
-    say(f"Asked: {question.QUESTION}")
+def _ask(stack: Stack, question: Question, key: str, say: Say) -> Child:
+    say(f"Asked: {QUESTION}")
     environment = beyond_proxies(dict(os.environ))
     environment |= {"OPENAI_BASE_URL": stack.address.base_url, "OPENAI_API_KEY": key}
-    return question.ask(asked, environment, stack.state.log("question"))
+    return question.ask(environment, stack.state.log("question"))
 
 
 def _show_answer(asking: Child, say: Say) -> None:
@@ -95,14 +98,16 @@ def _show_answer(asking: Child, say: Say) -> None:
         say(f"The question failed: {lines[-1]}")
 
 
-def _guide(stack: Stack, key: str, asked: str) -> None:
+def _guide(stack: Stack, key: str, question: Question) -> None:
     python = shlex.quote(_shown(Path(sys.executable)))
     client_env = shlex.quote(_shown(stack.state.client_env))
     click.echo(f"\nBase URL  {stack.address.base_url}\nKey       {key}")
     click.echo("\nBoth are in client.env. A program to paste into another terminal:\n")
     click.echo(f". {client_env}")
-    click.echo(f"{python} -W ignore - <<'END'\n{question.program(asked)}END\n")
-    if stack.local_model:
+    click.echo(f"{python} -W ignore - <<'END'\n{question.program}END\n")
+    if stack.no_model:
+        click.echo(f"No question can be answered yet. {stack.no_model}")
+    elif stack.local_model:
         click.echo(
             f"{model.MODEL} is here so that the first answer is real and offline, not so that it "
             "is good.\nWith a model server of yours:"

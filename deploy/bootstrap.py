@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -98,7 +99,7 @@ def setup(_: list[str]) -> int:
 def lock(rest: list[str]) -> int:
     """Writes requirements.lock anew; `--upgrade` takes newer versions."""
     command = [find_uv(), *COMPILE.split(), "--quiet", *rest]
-    return subprocess.call(command, cwd=ROOT)
+    return subprocess.call(command, cwd=ROOT, env=uv_environment())
 
 
 COMMANDS = {"run": run, "test": test, "check": check, "setup": setup, "lock": lock}
@@ -121,7 +122,6 @@ def install(parts: set[str]) -> None:
     have = set(known.get("parts", []))
     if known.get("fingerprint") == wanted and parts <= have:
         return
-    say(f"setting up {os.path.relpath(VENV)} with {sys.executable}")
     uv = find_uv()
     make_venv(uv)
     parts = parts | have
@@ -172,8 +172,9 @@ def make_venv(uv: str) -> None:
     if runs_here():
         return
     asked = sys.executable if sys.version_info >= (3, 11) else ">=3.11"
+    say(f"making .venv with Python {asked}")
     command = [uv, "venv", "--quiet", "--clear", "--python", asked, VENV]
-    if subprocess.call(command, cwd=ROOT) != 0:
+    if subprocess.call(command, cwd=ROOT, env=uv_environment()) != 0:
         raise SetupError(NO_PYTHON.format(version=sys.version.split()[0]))
 
 
@@ -204,6 +205,17 @@ def of_series(uv: str, version: str) -> bool:
 def numbers(text: str) -> list[int]:
     found = re.search(r"\d+\.\d+\.\d+", text)
     return [int(number) for number in found.group().split(".")] if found else []
+
+
+def uv_environment() -> dict[str, str]:
+    """uv trusts authorities of its own; where the system names some, those count instead. It caches
+    below the home directory; where that cannot be written, in .tools."""
+    ours = {}
+    if ssl.get_default_verify_paths().cafile:
+        ours["UV_SYSTEM_CERTS"] = "true"
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        ours["UV_CACHE_DIR"] = os.path.join(TOOLS, "cache")
+    return {**ours, **os.environ}
 
 
 def fetch_uv(target: str, block: str) -> None:
@@ -251,7 +263,12 @@ def locked(name: str) -> tuple[str, str]:
 def relay(command: list[str]) -> int:
     """Runs uv and shows what it does, with the time, but not the list of every package."""
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=uv_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     for line in process.stdout or ():
         if line.strip() and not re.match(r" [-+~] |Using Python", line):

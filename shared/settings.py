@@ -16,10 +16,14 @@ from shared.errors import SettingsError
 Reader = Callable[[str], Any]
 
 
-def _url(*schemes: str) -> Reader:
+def _url(*schemes: str, host: bool = False) -> Reader:
     def read(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
-            raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}")
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in schemes or (host and not parts.hostname):
+            raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}://")
         return text
 
     return read
@@ -27,7 +31,8 @@ def _url(*schemes: str) -> Reader:
 
 def _whole(least: int, most: int) -> Reader:
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        digits = text.isascii() and text.isdigit() and len(text) <= len(str(most)) + 10
+        if not (digits and least <= int(text) <= most):
             raise ValueError(f"must be a whole number from {least} to {most}")
         return int(text)
 
@@ -82,7 +87,7 @@ class Settings:
     model_base_url: str = _setting(
         "TREADLE_MODEL_BASE_URL",
         "",
-        _url("http", "https"),
+        _url("http", "https", host=True),
         "the model server's OpenAI-compatible base URL, such as http://127.0.0.1:11434/v1",
     )
     model_api_key: str = _setting(
@@ -145,7 +150,9 @@ class Settings:
             try:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                raise SettingsError(f"{name} {error}; it is {text!r}.") from None
+                # An address may hold a password.
+                shown = "" if name.endswith("_URL") else f"; it is {text!r}"
+                raise SettingsError(f"{name} {error}{shown}.") from None
         return cls(**values)
 
     def require(self, *names: str) -> Self:

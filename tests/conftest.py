@@ -15,7 +15,6 @@ from flask import Flask
 from openai import OpenAI
 
 from api.app import create_app
-from api.runtime import close
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
 from shared import events, queue
@@ -114,7 +113,7 @@ def a_caller(database: Database, name: str) -> Caller:
 def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
-    close(app)
+    app.extensions["treadle"].close()
 
 
 @pytest.fixture

@@ -72,16 +72,16 @@ def _fit(chat: list[ChatMessage], budget: int) -> list[ChatMessage]:
     if sum(map(tokens, chat)) <= budget or len(chat) < 2:
         return chat
     first, middle, newest = chat[0], chat[1:-1], chat[-1]
-    left = budget - tokens(newest) - tokens(first)
+    left = budget - tokens(newest)
+    kept_first = [first] if tokens(first) <= left else []
+    left -= sum(map(tokens, kept_first))
     kept = [newest]
     for message in reversed(middle):
         left -= tokens(message)
         if left < 0:
             break
         kept.append(message)
-    if budget >= tokens(newest) + tokens(first):
-        kept.append(first)
-    return kept[::-1]
+    return [*kept_first, *kept[::-1]]
 
 
 def _turn(step: RunStep, own: Mapping[str, Said]) -> list[ChatMessage]:

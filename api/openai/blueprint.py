@@ -33,6 +33,12 @@ class _Parser(FlaskParser):
             # OSError: gunicorn's word for broken chunks and bodies that end early.
             raise Invalid(UNPARSABLE) from None
 
+    def load_querystring(self, req: Any, schema: Any) -> Any:
+        try:
+            return super().load_querystring(req, schema)
+        except UnicodeDecodeError:
+            raise Invalid("The query string is not valid UTF-8.") from None
+
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         raise first_fault(error.messages_dict.get("json") or error.messages_dict["query"])
 

@@ -1,8 +1,8 @@
 """The account PostgreSQL runs as. It refuses root, so root runs it as `nobody`.
 
 Where nobody cannot reach the programs or the data (below /root, say), a user namespace makes root
-look like nobody to PostgreSQL. No user is added and no permission of an existing directory is
-changed.
+look like nobody to PostgreSQL; where there are none (in many containers), nobody keeps root's way
+through directories. No user is added and no permission of an existing directory is changed.
 """
 
 import os
@@ -19,9 +19,11 @@ def server_account(program: Path, directory: Path, sockets: Path, log: Path) -> 
     if os.geteuid() != 0:
         return OURSELVES
     entry = pwd.getpwnam("nobody")
+    nobody = f"{entry.pw_uid}:{entry.pw_gid}"
     for account, user, group in (
-        (f"{entry.pw_uid}:{entry.pw_gid}", entry.pw_uid, entry.pw_gid),
+        (nobody, entry.pw_uid, entry.pw_gid),
         (NAMESPACE, 0, 0),
+        (f"{nobody}:pass", entry.pw_uid, entry.pw_gid),
     ):
         if not (_give(directory, user, group) and _give(sockets, user, group)):
             continue
@@ -29,8 +31,9 @@ def server_account(program: Path, directory: Path, sockets: Path, log: Path) -> 
             return account
     raise StartError(
         f"PostgreSQL does not run as root, the user nobody cannot reach {program} or {directory}, "
-        "and this machine allows no user namespaces. Move the checkout (or TREADLE_HOME) to a "
-        "directory that everyone may enter, start as another user, or set DATABASE_URL."
+        "and this machine allows neither user namespaces nor capabilities. Move the checkout (or "
+        "TREADLE_HOME) to a directory that everyone may enter, start as another user, or set "
+        "DATABASE_URL."
     )
 
 

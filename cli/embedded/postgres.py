@@ -18,7 +18,7 @@ import psycopg
 from cli.embedded.account import server_account
 from cli.embedded.postmaster import Postmaster
 from cli.embedded.processes import Child, StartError, run
-from cli.embedded.sockets import socket_directory
+from cli.embedded.sockets import discard, make_private, socket_directory
 
 DATABASE = "treadle"
 PORT = 5432
@@ -69,8 +69,8 @@ class Postgres:
 
     def launch(self) -> None:
         """Starts the server without waiting for it; on the first start, makes its files."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        make_private(self.directory)
+        make_private(self.sockets)
         server = self._programs / "postgres"
         account = server_account(server, self.directory, self.sockets, self.log)
         if not self.data.exists():
@@ -99,6 +99,7 @@ class Postgres:
 
     def stop(self) -> None:
         self.process.stop()
+        discard(self.sockets, self.directory)
 
     def __enter__(self) -> Self:
         self.start()

@@ -33,7 +33,7 @@ class Child:
     command: Sequence[str | Path]
     log: Path
     environment: Mapping[str, str] | None = None
-    account: str = OURSELVES  # "-", "UID:GID" or "namespace", as launch.py takes it
+    account: str = OURSELVES  # as launch.py takes it
     directory: Path | None = None
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 10.0

@@ -7,6 +7,7 @@ address and a crash leaves no trail of directories. Its name can be guessed, hen
 import hashlib
 import os
 import pwd
+import shutil
 import stat
 from pathlib import Path
 
@@ -16,19 +17,26 @@ LONGEST = 100
 
 
 def socket_directory(directory: Path, name: str) -> Path:
-    """The directory itself, or a short 0700 one if a socket of that name does not fit in it."""
-    directory = directory.resolve()
+    """The directory itself, or a short one if a socket of that name does not fit in it."""
     if len(os.fsencode(directory / name)) <= LONGEST:
         return directory
     digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    short = Path(f"/tmp/treadle-{digest}")
-    short.mkdir(mode=0o700, exist_ok=True)
-    found = short.lstat()
-    if not stat.S_ISDIR(found.st_mode) or stat.S_IMODE(found.st_mode) != 0o700:
-        raise StartError(f"{short} must be a directory with mode 0700: remove it and start again.")
-    if found.st_uid not in _ours():
-        raise StartError(f"{short} belongs to another user: have it removed and start again.")
-    return short
+    return Path(f"/tmp/treadle-{digest}")
+
+
+def make_private(directory: Path) -> None:
+    """Makes sure that the directory is there, ours, and closed to others."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in _ours():
+        raise StartError(f"{directory} belongs to another user: have it removed and start again.")
+    directory.chmod(0o700)
+
+
+def discard(sockets: Path, directory: Path) -> None:
+    """Removes the short directory, if it is one."""
+    if sockets != directory:
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _ours() -> set[int]:

@@ -5,6 +5,8 @@ environment. Servers that the settings name are used and never started.
 import os
 from collections.abc import Callable
 
+import redis
+
 from cli.embedded import home, model
 from cli.embedded.model import LocalModel
 from cli.embedded.postgres import Postgres
@@ -13,9 +15,11 @@ from cli.embedded.programs import Address, Api, Worker
 from cli.embedded.supervision import Part, Watch
 from cli.embedded.valkey import Valkey
 from shared.db import migrate
+from shared.errors import SettingsError
 from shared.settings import Settings
 
 WORKER_STOP_SECONDS = 5
+REDIS_SECONDS = 3
 NEAR = "127.0.0.1,localhost,::1"
 
 
@@ -38,6 +42,7 @@ class Stack:
         for part in servers:
             self._wait(part)
         self._migrate()
+        _require_redis(self.redis_url)
         environment = self.environment()
         seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
         api = Api(environment, self.state.log("api"), self.address)
@@ -111,6 +116,15 @@ class Stack:
             self.no_model = str(error)
             self.say(self.no_model)
             self.local_model.refuse(self.no_model)
+
+
+def _require_redis(url: str) -> None:
+    """Treadle itself outlives a Redis that is away; a start with a wrong address should not."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS) as connection:
+            connection.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise SettingsError(f"REDIS_URL cannot be reached: {error}") from None
 
 
 def beyond_proxies(environment: dict[str, str]) -> dict[str, str]:

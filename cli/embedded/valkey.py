@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from cli.embedded.processes import Child, StartError
-from cli.embedded.sockets import socket_directory
+from cli.embedded.sockets import discard, make_private, socket_directory
 
 SOCKET = "valkey.sock"
 START_SECONDS = 60
@@ -49,8 +49,8 @@ class Valkey:
         self.wait_ready()
 
     def launch(self) -> None:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        make_private(self.directory)
+        make_private(self.socket.parent)
         self.process.start()
 
     def wait_ready(self) -> None:
@@ -58,6 +58,7 @@ class Valkey:
 
     def stop(self) -> None:
         self.process.stop()
+        discard(self.socket.parent, self.directory)
 
     def __enter__(self) -> Self:
         self.start()

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import redis
 
+from cli.embedded import account
 from cli.embedded.model import LocalModel
 from cli.embedded.postgres import Postgres
 from cli.embedded.processes import Child, StartError, is_alive
@@ -71,10 +72,23 @@ def test_a_first_start_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
         assert not half_made.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root's way around PostgreSQL's refusal of root")
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_root_starts_it_in_a_directory_that_others_may_not_enter(
+    tmp_path: Path, namespaces: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not namespaces:
+        monkeypatch.setattr(account, "NAMESPACE", "no such account")
+    tmp_path.chmod(0o700)
+    with Postgres(tmp_path / "postgres", fast=True) as server, psycopg.connect(server.url):
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_long_path_is_no_obstacle_for_the_sockets(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     with Postgres(deep / "postgres", fast=True) as server, psycopg.connect(server.url):
         assert server.sockets.parent == Path("/tmp")
+    assert not server.sockets.exists()
     with Valkey(deep / "valkey") as server, redis.Redis.from_url(server.url) as connection:
         assert connection.ping()
 

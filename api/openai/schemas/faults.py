@@ -64,7 +64,7 @@ def _faults(errors: Any, path: str) -> Iterator[tuple[str, Fault]]:
             yield from _faults(error, path)
     else:
         for key, error in errors.items():
-            if key == "_schema":
+            if key == "_schema" and not path and UNKNOWN not in error:
                 yield from _faults(error, path)
             elif isinstance(key, int):
                 yield from _faults(error, f"{path}[{key}]")

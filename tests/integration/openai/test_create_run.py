@@ -76,7 +76,7 @@ def test_additional_messages_stand_in_the_thread_before_the_answer(
         ],
     )
     said = client.beta.threads.messages.list(thread.id, order="asc").data
-    assert [message.content[0].text.value for message in said] == ["first", "second", "third"]  # type: ignore[union-attr]
+    assert [message.content[0].text.value for message in said] == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("status", sorted(ACTIVE))

@@ -1,0 +1,160 @@
+"""What belongs to another project is answered exactly as what never existed.
+
+The requests are made from the application's own routes, so a new one is tried as soon as it is
+there.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx2
+import pytest
+from flask import Flask
+
+from shared.db import Database
+from shared.ids import random_text
+from tests.conftest import Caller, a_caller, http_as
+from tests.factories import a_run
+from tests.integration.samples import a_body, nodes, with_value
+from tests.integration.wire import Route, a_world, routes
+
+Ids = dict[str, str]
+
+
+@pytest.fixture
+def stranger(app: Flask, database: Database) -> Iterator[tuple[httpx2.Client, Ids]]:
+    """A caller of another project, and objects of that project."""
+    caller = a_caller(database, "stranger")
+    with closing(http_as(app, caller.secret)) as http:
+        http.base_url = "http://treadle"
+        yield http, a_world(database, caller.project_id)
+
+
+@pytest.fixture
+def theirs(database: Database, caller: Caller) -> Ids:
+    return a_world(database, caller.project_id)
+
+
+@pytest.fixture
+def never(theirs: Ids) -> Ids:
+    """Ids of the same shape that name nothing."""
+    return {name: f"{id_.partition('_')[0]}_{random_text(24)}" for name, id_ in theirs.items()}
+
+
+def with_ids(app: Flask) -> list[Route]:
+    found = [route for route in routes(app) if route.id_names]
+    assert len(found) >= 17
+    return found
+
+
+def seen_by(http: httpx2.Client, route: Route, ids: Ids, own: Ids) -> tuple[Any, ...]:
+    """All that an answer tells, with the ids taken out of it. Only the path holds `ids`."""
+    body = None if route.body is None else a_body(route.body, own)
+    answer = http.request(route.method, route.path(ids), json=body)
+    text = answer.text
+    for name, id_ in ids.items():
+        text = text.replace(id_, f"<{name}>")
+    return answer.status_code, sorted(answer.headers), text
+
+
+def everything(database: Database) -> list[Any]:
+    tables = ("assistants", "threads", "messages", "runs", "run_steps")
+    with database.autocommit() as tx:
+        return [tx.values(f"SELECT t::text FROM {table} AS t ORDER BY id") for table in tables]  # noqa: S608
+
+
+def test_the_owner_can_use_every_route_with_these_ids(
+    app: Flask, http: httpx2.Client, database: Database, caller: Caller
+) -> None:
+    """Else the refusals below would say nothing."""
+    for route in with_ids(app):
+        ids = a_world(database, caller.project_id)
+        body = None if route.body is None else a_body(route.body, ids)
+        answer = http.request(route.method, f"http://treadle{route.path(ids)}", json=body)
+        assert answer.status_code == 200, (str(route), answer.text)
+
+
+def test_every_id_of_a_path_must_be_the_callers_own(
+    app: Flask,
+    database: Database,
+    stranger: tuple[httpx2.Client, Ids],
+    theirs: Ids,
+    never: Ids,
+) -> None:
+    http, own = stranger
+    before = everything(database)
+    for route in with_ids(app):
+        # The others in the path are their owner's, or the stranger's.
+        for others in (theirs, own):
+            for name in route.id_names:
+                at_theirs = seen_by(http, route, {**others, name: theirs[name]}, own)
+                at_none = seen_by(http, route, {**others, name: never[name]}, own)
+                assert at_theirs == at_none, (str(route), name)
+                assert at_theirs[0] == 404, (str(route), name)
+    assert everything(database) == before
+
+
+def test_every_id_of_a_body_must_be_the_callers_own(
+    app: Flask, database: Database, stranger: tuple[httpx2.Client, Ids], theirs: Ids, never: Ids
+) -> None:
+    http, own = stranger
+    before = everything(database)
+    tried = 0
+    for route in routes(app):
+        if route.body is None:
+            continue
+        body = a_body(route.body, own)
+        for where, value in nodes(body):
+            if value not in own.values():
+                continue
+            name = next(name for name, id_ in own.items() if id_ == value)
+            answers = []
+            for ids in (theirs, never):
+                answer = http.post(route.path(own), json=with_value(body, where, ids[name]))
+                answers.append((answer.status_code, answer.text.replace(ids[name], "<id>")))
+            assert answers[0] == answers[1], (str(route), where)
+            assert answers[0][0] == 404, (str(route), where)
+            tried += 1
+    assert tried >= 2
+    assert everything(database) == before
+
+
+def test_every_cursor_and_filter_must_be_the_callers_own(
+    app: Flask, stranger: tuple[httpx2.Client, Ids], theirs: Ids, never: Ids
+) -> None:
+    http, own = stranger
+    for route in routes(app):
+        if route.query is None:
+            continue
+        for parameter in set(route.query.load_fields) - {"limit", "order"}:
+            for name in theirs:
+                answers = []
+                for ids in (theirs, never):
+                    answer = http.get(route.path(own), params={parameter: ids[name]})
+                    answers.append((answer.status_code, answer.text.replace(ids[name], "<id>")))
+                assert answers[0] == answers[1], (str(route), parameter, name)
+
+
+def test_lists_show_the_callers_own_only(
+    app: Flask, stranger: tuple[httpx2.Client, Ids], theirs: Ids
+) -> None:
+    http, own = stranger
+    lists = [route for route in routes(app) if route.query is not None]
+    for route in lists:
+        shown = http.get(route.path(own), params={"limit": 100})
+        assert shown.json()["data"], route
+        assert not [id_ for id_ in theirs.values() if id_ in shown.text], route
+
+
+def test_a_stranger_is_not_held_until_a_run_stops(
+    database: Database, caller: Caller, stranger: tuple[httpx2.Client, Ids]
+) -> None:
+    """The wait would tell that the run exists."""
+    http, _ = stranger
+    run = a_run(database, caller.project_id)
+    path = f"/v1/threads/{run.thread_id}/runs/{run.id}"
+    began = time.monotonic()
+    assert http.get(path, headers={"Prefer": "wait=20"}).status_code == 404
+    assert time.monotonic() - began < 10
