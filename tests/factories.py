@@ -8,9 +8,9 @@ from api.operations import RunRequest
 from shared.db import Database, Transaction
 from shared.ids import new_id
 from shared.run_state import RunStatus
-from shared.store import claims, losses, run_steps, transitions, workers
+from shared.store import claims, losses, messages, run_steps, transitions, workers
 from shared.store.assistants import Assistant
-from shared.store.messages import NewMessage
+from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
 from shared.store.runs import ClaimedRun, Run
 from shared.store.threads import Thread
@@ -94,16 +94,30 @@ def _wait_for_outputs(tx: Transaction, run: Run) -> Run:
     call = {"id": "call_1", "type": "function"}
     waiting = claims.require_action(tx, run, [{**call, "function": function}])
     step = {**call, "function": {**function, "output": None}}
+    _add_step(tx, waiting, "in_progress", {"type": "tool_calls", "tool_calls": [step]})
+    return waiting
+
+
+def an_answer(tx: Transaction, run: Run, text: str) -> tuple[str, str]:
+    """A message of the run and its step: their ids."""
+    content = [{"type": "text", "text": {"value": text, "annotations": []}}]
+    new = NewAnswer(id=new_id("msg"), created_at=time.time(), content=content)
+    message = messages.create_answer(tx, run, new)
+    details = {"type": "message_creation", "message_creation": {"message_id": message.id}}
+    return message.id, _add_step(tx, run, "completed", details)
+
+
+def _add_step(tx: Transaction, run: Run, status: str, details: dict[str, Any]) -> str:
     new = NewStep(
         id=new_id("step"),
         created_at=time.time(),
-        type="tool_calls",
-        status="in_progress",
-        details={"type": "tool_calls", "tool_calls": [step]},
+        type=details["type"],
+        status=status,
+        details=details,
         usage=no_usage(),
     )
-    run_steps.create(tx, waiting, new)
-    return waiting
+    run_steps.create(tx, run, new)
+    return new.id
 
 
 def a_claim(tx: Transaction, run: Run) -> ClaimedRun:

@@ -99,7 +99,7 @@ class Execution:
         heard = run.streamed and events.has_streams(run.id)
         deltas = Deltas(run, len(steps), heard=heard)
         try:
-            chat = prompt.build(run, said, steps, self._settings.context_tokens)
+            chat = prompt.build(run, said, self._settings.context_tokens, steps)
             request = outcome.completion(run, chat, steps)
             answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
         except CallCut:

@@ -21,7 +21,7 @@ _ANSWER_SHARE = 4
 
 
 def build(
-    run: Run, said: Sequence[Said], steps: Sequence[RunStep], context_tokens: int
+    run: Run, said: Sequence[Said], context_tokens: int, steps: Sequence[RunStep] = ()
 ) -> list[ChatMessage]:
     """Instructions first, then the conversation, its middle dropped where it does not fit, then
     what this run has said and called so far, whole.

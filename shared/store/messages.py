@@ -68,10 +68,10 @@ class NewAnswer:
 class Said:
     """A message as the model is told of it."""
 
-    id: str
-    run_id: str | None
     role: str
     content: list[dict[str, Any]]
+    id: str = ""
+    run_id: str | None = None
 
 
 def create(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) -> Message:

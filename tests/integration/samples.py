@@ -21,10 +21,10 @@ from api.openai.schemas.fields import (
 )
 from api.openai.schemas.messages import Content
 from api.openai.schemas.options import (
-    NoTools,
     ResponseFormat,
     ToolChoice,
     ToolResources,
+    Tools,
     Truncation,
 )
 from shared.db import Database
@@ -38,6 +38,15 @@ CONTENT = [
     {"type": "image_file", "image_file": {"file_id": "file-x", "detail": "high"}},
 ]
 RESOURCES = {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "Looks.",
+        "parameters": {"type": "object", "properties": {}},
+        "strict": False,
+    },
+}
 FORMAT = {
     "type": "json_schema",
     "json_schema": {
@@ -60,7 +69,7 @@ def a_body(schema: Schema, ids: Mapping[str, str]) -> dict[str, Any]:
 # Those that narrow another kind of field; then the kinds that need no more than any value.
 _VALUES: tuple[tuple[type[fields.Field], Any], ...] = (
     (Content, CONTENT),
-    (NoTools, []),
+    (Tools, [TOOL]),
     (ToolResources, RESOURCES),
     (ResponseFormat, FORMAT),
     (Truncation, {"type": "last_messages", "last_messages": 1}),
@@ -121,10 +130,11 @@ def with_key(body: dict[str, Any], path: Path, key: str, value: Any) -> dict[str
 
 
 def objects(body: dict[str, Any]) -> Iterator[Path]:
-    """Where an object with declared arguments stands: free ones are metadata and JSON schemas."""
+    """Where an object with declared arguments stands: free ones are metadata and JSON
+    schemas."""
     yield ()
     for path, value in nodes(body):
-        if isinstance(value, dict) and not {"metadata", "schema"} & set(path):
+        if isinstance(value, dict) and not {"metadata", "schema", "parameters"} & set(path):
             yield path
 
 

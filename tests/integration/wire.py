@@ -11,10 +11,9 @@ from marshmallow import Schema
 
 from shared.db import Database
 from shared.run_state import RunStatus
-from shared.store import messages, run_steps, transitions
-from shared.store.messages import NewAnswer
+from shared.store import claims
 from shared.store.runs import Run
-from tests.factories import a_claim, a_run, an_assistant
+from tests.factories import a_claim, a_run, an_answer, an_assistant
 from worker.model import no_usage
 
 HEADERS = {"content-type", "content-length", "x-request-id", "openai-version"} | {
@@ -132,10 +131,7 @@ def a_world(database: Database, project_id: str) -> dict[str, str]:
 def answer(database: Database, run: Run, *texts: str) -> tuple[str, str]:
     """Completes the run with these messages; the ids of the last one and of its step."""
     with database.transaction() as tx:
-        ended = transitions.finish(tx, a_claim(tx, run), RunStatus.COMPLETED, no_usage())
+        ended = claims.finish(tx, a_claim(tx, run), RunStatus.COMPLETED, no_usage())
         for text in texts or ("Because.",):
-            content = [{"type": "text", "text": {"value": text, "annotations": []}}]
-            message = messages.create_answer(tx, ended, NewAnswer(content=content))
-            run_steps.create_message_step(tx, ended, message, no_usage())
-        step_id = tx.value("SELECT id FROM run_steps ORDER BY sequence DESC LIMIT 1")
-    return message.id, step_id
+            ids = an_answer(tx, ended, text)
+    return ids
