@@ -5,6 +5,7 @@ their limit, and what PostgreSQL cannot do now is `Unavailable`, never a hang.
 """
 
 import logging
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import orjson
 import psycopg
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from shared.errors import SettingsError, Unavailable
 
@@ -23,8 +24,10 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7EAD1E
 
-# Seconds until a request that finds no connection is told 503.
-_CHECKOUT_SECONDS = 2.0
+# Seconds until a request that finds no connection is told 503: where PostgreSQL cannot be reached,
+# and where it can but everybody wants it.
+_UNREACHED_SECONDS = 2.0
+_CROWDED_SECONDS = 15.0
 
 _CONNECT: dict[str, Any] = {
     "autocommit": True,
@@ -98,13 +101,14 @@ class Database:
     """A pool. Open it in the process that uses it: connections do not survive a fork."""
 
     def __init__(self, url: str, pool_size: int) -> None:
-        self._pool = ConnectionPool(
+        self._failed_at = 0.0
+        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,
             kwargs=_CONNECT,
             min_size=1,
             max_size=pool_size,
-            timeout=_CHECKOUT_SECONDS,
             reconnect_timeout=0,
+            reconnect_failed=self._note_failure,
             check=ConnectionPool.check_connection,
             open=False,
         )
@@ -142,12 +146,28 @@ class Database:
     @contextmanager
     def _connected(self) -> Generator[psycopg.Connection[Any]]:
         try:
-            with self._pool.connection() as connection:
+            connection = self._checkout()
+            try:
                 yield connection
+            finally:
+                self._pool.putconn(connection)
         except psycopg.OperationalError as error:
             # Time-outs of pool, statement and lock, lost connections, full disks, deadlocks.
             log.warning("postgresql unavailable", extra={"error": repr(error)})
             raise Unavailable("PostgreSQL cannot answer now.") from error
+
+    def _checkout(self) -> psycopg.Connection[Any]:
+        until = time.monotonic() + _CROWDED_SECONDS
+        while True:
+            try:
+                return self._pool.getconn(timeout=_UNREACHED_SECONDS)
+            except PoolTimeout:
+                failed = time.monotonic() - self._failed_at < 2 * _UNREACHED_SECONDS
+                if failed or time.monotonic() > until:
+                    raise
+
+    def _note_failure(self, _: ConnectionPool[Any]) -> None:
+        self._failed_at = time.monotonic()
 
 
 class Session:

@@ -1,0 +1,42 @@
+"""The pool: who waits for a connection, and who is told that there is none."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from shared import db
+from shared.db import Database
+from shared.errors import Unavailable
+
+
+def test_where_everybody_wants_a_connection_one_waits_for_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_UNREACHED_SECONDS", 0.05)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(database.autocommit())
+
+        def ask() -> int:
+            with database.autocommit() as tx:
+                return tx.value("SELECT 42")
+
+        asking = pool.submit(ask)
+        until = time.monotonic() + 10
+        while database._pool.get_stats().get("requests_errors", 0) < 3:
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+        held.close()
+        assert asking.result(10) == 42
+
+
+def test_where_there_is_no_server_one_is_told_soon() -> None:
+    began = time.monotonic()
+    with Database("postgresql://nobody@127.0.0.1:9/none", 2) as nowhere:
+        for _ in range(2):
+            with pytest.raises(Unavailable), nowhere.autocommit():
+                raise AssertionError
+    assert time.monotonic() - began < 10
