@@ -47,6 +47,14 @@ class ToolOutputs:
     stream: bool = False
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What a request is known by, and whether its sender says that it sent it before."""
+
+    sha256: bytes | None = None
+    again: bool = False
+
+
 def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
     _require_known(settings.get("tool_resources"))
     return assistants.create(tx, project_id, AssistantSettings(**settings))
@@ -80,12 +88,19 @@ def update_thread(
     return threads.update(tx, project_id, thread_id, changes)
 
 
-def add_message(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) -> Message:
+def add_message(
+    tx: Transaction, project_id: str, thread_id: str, new: NewMessage, sent: Sent = Sent()
+) -> Message:
+    """Sent again, it gives the message that its first try made."""
     thread = threads.lock(tx, project_id, thread_id)
+    if sent.again and sent.sha256 is not None:
+        made = messages.made_by(tx, thread.id, sent.sha256)
+        if made is not None:
+            return made
     active = runs.active_on(tx, thread.id)
     if active is not None:
         raise Conflict(f"Can't add messages to {thread.id} while a run {active} is active.")
-    return messages.create(tx, project_id, thread.id, new)
+    return messages.create(tx, project_id, thread.id, new, sent.sha256)
 
 
 def start_run(
@@ -95,10 +110,16 @@ def start_run(
     request: RunRequest,
     life_seconds: int,
     run_id: str | None = None,
+    sent: Sent = Sent(),
 ) -> Run:
-    """A `run_id` is given where its stream already listens for it."""
+    """A `run_id` is given where its stream already listens for it. Sent again, the request gives
+    the run that its first try made."""
     thread = threads.lock(tx, project_id, thread_id)
-    return _start(tx, thread, request, life_seconds, run_id)
+    if sent.again and sent.sha256 is not None:
+        made = runs.made_by(tx, thread.id, sent.sha256)
+        if made is not None:
+            return made
+    return _start(tx, thread, request, life_seconds, run_id, sent.sha256)
 
 
 def start_thread_and_run(
@@ -108,10 +129,10 @@ def start_thread_and_run(
     request: RunRequest,
     life_seconds: int,
     run_id: str | None = None,
-) -> tuple[Thread, Run]:
+) -> Run:
     """`thread` holds the arguments of `create_thread`."""
     created = create_thread(tx, project_id, **thread)
-    return created, _start(tx, created, request, life_seconds, run_id)
+    return _start(tx, created, request, life_seconds, run_id)
 
 
 def submit_tool_outputs(
@@ -120,9 +141,14 @@ def submit_tool_outputs(
     thread_id: str,
     run_id: str,
     request: ToolOutputs,
+    *,
+    again: bool = False,
 ) -> Run:
-    """All the outputs that the run waits for come in one request."""
+    """All the outputs that the run waits for come in one request. Sent again, those that were taken
+    are not taken amiss."""
     run = _locked_run(tx, project_id, thread_id, run_id)
+    if again and _were_taken(tx, run, request):
+        return run
     if run.required_action is None:
         raise _no_outputs(run.status)
     calls = run.required_action["submit_tool_outputs"]["tool_calls"]
@@ -157,12 +183,27 @@ def _locked_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -
     return runs.lock(tx, project_id, thread_id, run_id)
 
 
+def _were_taken(tx: Transaction, run: Run, request: ToolOutputs) -> bool:
+    """Whether the run's newest tool step was completed by these very outputs."""
+    steps = [step for step in run_steps.of_run(tx, run.id) if step.type == "tool_calls"]
+    if not steps or steps[-1].status != "completed":
+        return False
+    calls = steps[-1].step_details["tool_calls"]
+    taken = {call["id"]: call["function"]["output"] for call in calls}
+    return taken == dict(request.outputs)
+
+
 def _no_outputs(status: RunStatus) -> Conflict:
     return Conflict(f'Runs in status "{status}" do not accept tool outputs.')
 
 
 def _start(
-    tx: Transaction, thread: Thread, request: RunRequest, life_seconds: int, run_id: str | None
+    tx: Transaction,
+    thread: Thread,
+    request: RunRequest,
+    life_seconds: int,
+    run_id: str | None,
+    request_sha256: bytes | None = None,
 ) -> Run:
     """The thread is locked, or is this transaction's own."""
     assistant = assistants.get(tx, thread.project_id, request.assistant_id)
@@ -176,6 +217,7 @@ def _start(
         life_seconds,
         run_id=run_id,
         streamed=request.stream,
+        request_sha256=request_sha256,
     )
     _add(tx, thread, request.additional_messages or ())
     if not options.instructions and not messages.has_user_message(tx, thread.id):

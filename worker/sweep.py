@@ -8,7 +8,7 @@ from shared import queue
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.store import losses, runs, workers
+from shared.store import answers, losses, runs, workers
 from worker.model import no_usage
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ def sweep(tx: Transaction, settings: Settings) -> None:
     cancelled = losses.end_cancelled(tx, _MOST)
     expired = losses.expire(tx, _MOST)
     workers.forget_lost(tx)
+    answers.forget_old(tx, _MOST)
     rung = _ring_for_the_forgotten(tx)
     found = {
         "lost_workers": len(lost),

@@ -12,6 +12,7 @@ from flask import request
 from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
 
+from api import repeats
 from api.auth import authenticate
 from api.errors import UNPARSABLE
 from api.openai.schemas.faults import Fault, first_fault, wrong_prefix
@@ -28,6 +29,7 @@ class _Parser(FlaskParser):
         """Any content type, and an empty body means `{}`: clients send both."""
         try:
             body = req.get_data(cache=False)
+            repeats.remember(body)
             return orjson.loads(body) if body else {}
         except (orjson.JSONDecodeError, OSError):
             # OSError: gunicorn's word for broken chunks and bodies that end early.

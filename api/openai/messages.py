@@ -2,12 +2,17 @@
 
 from typing import Any
 
+from flask import jsonify
+
 from api import operations
 from api.auth import project_id
+from api.openai import bodies
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import Deleted, MessagePageQuery, deleted, list_of
 from api.openai.schemas.messages import CreateMessage, Message, ModifyMessage
+from api.repeats import once, sent
 from api.runtime import single, transaction
+from shared.db import Transaction
 from shared.store import messages, threads
 from shared.store.messages import NewMessage
 from shared.store.pages import PageRequest
@@ -20,7 +25,11 @@ blueprint = Blueprint("messages")
 @blueprint.response(200, Message())
 def create_message(new: NewMessage, thread_id: str) -> Any:
     with transaction() as tx:
-        return operations.add_message(tx, project_id(), thread_id, new)
+        return jsonify(once(tx, lambda: bodies.message(_add(tx, thread_id, new))))
+
+
+def _add(tx: Transaction, thread_id: str, new: NewMessage) -> messages.Message:
+    return operations.add_message(tx, project_id(), thread_id, new, sent())
 
 
 @blueprint.route("/threads/<thread_id>/messages", methods=["GET"])

@@ -1,6 +1,6 @@
 """/threads/{thread_id}/runs and /threads/runs"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -22,7 +22,9 @@ from api.openai.schemas.runs import (
 from api.openai.streams import Beginning
 from api.operations import RunRequest, ToolOutputs
 from api.polling import asked_to_hold, hold, poll_after_ms
+from api.repeats import is_retry, once, sent
 from api.runtime import runtime, single, transaction
+from shared.db import Transaction
 from shared.store import run_steps, runs, threads
 from shared.store.pages import PageRequest
 
@@ -36,12 +38,13 @@ def create_run(asked: RunRequest, thread_id: str) -> Any:
     """Start a run on a thread; with `stream`, answer with its events."""
     project, life = project_id(), runtime().settings.run_seconds
 
-    def begin(run_id: str | None = None) -> Beginning:
-        with transaction() as tx:
-            run = operations.start_run(tx, project, thread_id, asked, life, run_id)
-        return Beginning(run, Projection.begin)
+    def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
+        return operations.start_run(tx, project, thread_id, asked, life, run_id, sent())
 
-    return streams.respond(project, begin) if asked.stream else _answer(begin().run)
+    def begin(run_id: str) -> Beginning:
+        return Beginning(_once(lambda tx: start(tx, run_id)), Projection.begin)
+
+    return streams.respond(project, begin) if asked.stream else _answer(_once(start))
 
 
 @blueprint.route("/threads/runs", methods=["POST"])
@@ -52,11 +55,15 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
     project, life = project_id(), runtime().settings.run_seconds
     thread_arguments, run_request = asked
 
-    def begin(run_id: str | None = None) -> Beginning:
-        with transaction() as tx:
-            thread, run = operations.start_thread_and_run(
-                tx, project, thread_arguments, run_request, life, run_id
-            )
+    def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
+        return operations.start_thread_and_run(
+            tx, project, thread_arguments, run_request, life, run_id
+        )
+
+    def begin(run_id: str) -> Beginning:
+        run = _once(lambda tx: start(tx, run_id))
+        with single() as tx:
+            thread = threads.get(tx, project, run.thread_id)
 
         def opening(projection: Projection) -> Iterator[Event]:
             yield "thread.created", bodies.thread(thread)
@@ -64,7 +71,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
 
         return Beginning(run, opening)
 
-    return streams.respond(project, begin) if run_request.stream else _answer(begin().run)
+    return streams.respond(project, begin) if run_request.stream else _answer(_once(start))
 
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["GET"])
@@ -117,15 +124,21 @@ def submit_tool_outputs(given: ToolOutputs, thread_id: str, run_id: str) -> Any:
     """Give a run the outputs of its function calls, all in one request."""
     project = project_id()
 
-    def begin(_: str | None = None) -> Beginning:
-        with transaction() as tx:
-            run = operations.submit_tool_outputs(tx, project, thread_id, run_id, given)
-            steps = run_steps.of_run(tx, run.id) if given.stream else []
-        return Beginning(run, lambda told: told.resume(steps[-1], run), len(steps))
+    def submit(tx: Transaction) -> runs.Run:
+        return operations.submit_tool_outputs(
+            tx, project, thread_id, run_id, given, again=is_retry()
+        )
+
+    def begin(_: str) -> Beginning:
+        run = _once(submit)
+        with single() as tx:
+            steps = run_steps.of_run(tx, run.id)
+        told = 1 + max(n for n, step in enumerate(steps) if step.type == "tool_calls")
+        return Beginning(run, lambda told_of: told_of.resume(steps[told - 1], run), told)
 
     if given.stream:
         return streams.respond(project, begin, run_id=run_id)
-    return _answer(begin().run)
+    return _answer(_once(submit))
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/events", methods=["GET"])
@@ -141,6 +154,17 @@ def stream_run(thread_id: str, run_id: str) -> Any:
 
     after = request.headers.get("Last-Event-ID")
     return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)
+
+
+def _once(act: Callable[[Transaction], runs.Run]) -> runs.Run:
+    """The run that the request is about; asked for again, the same, as it is now."""
+    with transaction() as tx:
+        named = once(tx, lambda: _name(act(tx)))
+        return runs.get(tx, project_id(), named["thread_id"], named["run_id"])
+
+
+def _name(run: runs.Run) -> dict[str, str]:
+    return {"thread_id": run.thread_id, "run_id": run.id}
 
 
 def _answer(run: runs.Run, *, held: bool = False) -> Response:

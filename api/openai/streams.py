@@ -65,6 +65,8 @@ def respond(
     with ExitStack() as until_begun:
         heard = until_begun.enter_context(runtime().listener.stream(run_id))
         beginning = begin(run_id)
+        if beginning.run.id != run_id:  # asked for again: the stream is the first run's
+            heard = until_begun.enter_context(runtime().listener.stream(beginning.run.id))
         listening = until_begun.pop_all()
     told = _tell(runtime(), project_id, beginning, heard, listening)
     frames = sse.numbered_frames(told, numbered_after) if numbered else sse.frames(told)

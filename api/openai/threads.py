@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from flask import jsonify
+
 from api import operations
 from api.auth import project_id
+from api.openai import bodies
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import Deleted, deleted
 from api.openai.schemas.threads import CreateThread, ModifyThread, Thread
+from api.repeats import once
 from api.runtime import single, transaction
 from shared.store import threads
 
@@ -18,7 +22,9 @@ blueprint = Blueprint("threads")
 @blueprint.response(200, Thread())
 def create_thread(body: dict[str, Any]) -> Any:
     with transaction() as tx:
-        return operations.create_thread(tx, project_id(), **body)
+        return jsonify(
+            once(tx, lambda: bodies.thread(operations.create_thread(tx, project_id(), **body)))
+        )
 
 
 @blueprint.route("/threads/<thread_id>", methods=["GET"])

@@ -86,6 +86,8 @@ CREATE TABLE runs (
     model_failures integer NOT NULL DEFAULT 0,
     -- Somebody streams this run, or did: its changes are worth an event.
     streamed boolean NOT NULL DEFAULT false,
+    -- What asked for it, so that a client's retry finds what its first try made.
+    request_sha256 bytea,
 
     CONSTRAINT status_is_known CHECK (status IN (
         'queued', 'in_progress', 'requires_action', 'cancelling',
@@ -139,6 +141,7 @@ CREATE TABLE messages (
     completed_at timestamptz,
     incomplete_at timestamptz,
     incomplete_details json,
+    request_sha256 bytea,
     CONSTRAINT status_is_known CHECK (status IN ('in_progress', 'incomplete', 'completed')),
     CONSTRAINT incomplete_says_why CHECK (
         (incomplete_details IS NOT NULL) = (status = 'incomplete')
@@ -197,3 +200,13 @@ CREATE TABLE sweeps (
     unbroken_since timestamptz NOT NULL
 );
 INSERT INTO sweeps (swept_at, unbroken_since) VALUES ('-infinity', '-infinity');
+
+CREATE TABLE answers (
+    project_id text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    request_sha256 bytea NOT NULL,
+    answer json,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (project_id, key)
+);
+CREATE INDEX answers_by_age ON answers (created_at);

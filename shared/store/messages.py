@@ -74,14 +74,21 @@ class Said:
     run_id: str | None = None
 
 
-def create(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) -> Message:
+def create(
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    new: NewMessage,
+    request_sha256: bytes | None = None,
+) -> Message:
     """The thread must be locked. The time is taken after the lock, so it agrees with the order."""
     message = tx.one(
         Message,
         "INSERT INTO messages"
-        " (id, project_id, thread_id, role, content, attachments, metadata, completed_at)"
+        " (id, project_id, thread_id, role, content, attachments, metadata, completed_at,"
+        " request_sha256)"
         " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(role)s, %(content)s, %(attachments)s,"
-        " %(metadata)s, clock_timestamp()) RETURNING " + _COLUMNS,
+        " %(metadata)s, clock_timestamp(), %(request_sha256)s) RETURNING " + _COLUMNS,
         {
             "id": new_id("msg"),
             "project_id": project_id,
@@ -90,10 +97,23 @@ def create(tx: Transaction, project_id: str, thread_id: str, new: NewMessage) ->
             "content": Json(new.content),
             "attachments": Json(new.attachments),
             "metadata": Json(new.metadata),
+            "request_sha256": request_sha256,
         },
     )
     assert message is not None
     return message
+
+
+def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message | None:
+    """The thread's newest message, if this very request made it a short while ago."""
+    return tx.one(
+        Message,
+        "WITH newest AS (SELECT * FROM messages WHERE thread_id = %(thread_id)s"
+        " ORDER BY sequence DESC LIMIT 1) SELECT " + _COLUMNS + " FROM newest"
+        " WHERE request_sha256 = %(request_sha256)s"
+        " AND created_at > now() - interval '10 minutes'",
+        {"thread_id": thread_id, "request_sha256": request_sha256},
+    )
 
 
 def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:

@@ -148,6 +148,19 @@ def update(
     return run
 
 
+def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Run | None:
+    """The thread's newest run, if this very request made it a short while ago."""
+    return tx.one(
+        Run,
+        "WITH newest AS (SELECT * FROM runs WHERE thread_id = %(thread_id)s"
+        " ORDER BY sequence DESC LIMIT 1) SELECT "
+        + COLUMNS
+        + " FROM newest AS runs WHERE request_sha256 = %(request_sha256)s"
+        " AND created_at > now() - interval '10 minutes'",
+        {"thread_id": thread_id, "request_sha256": request_sha256},
+    )
+
+
 def be_streamed(tx: Transaction, run_id: str) -> None:
     """From now on the run's changes are published to its streams."""
     tx.execute("UPDATE runs SET streamed = true WHERE id = %(id)s", {"id": run_id})

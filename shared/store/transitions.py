@@ -52,6 +52,7 @@ def create(
     *,
     run_id: str | None = None,
     streamed: bool = False,
+    request_sha256: bytes | None = None,
 ) -> Run:
     """The thread must be locked. Raises Conflict while another run of it is active."""
     active = active_on(tx, thread_id)
@@ -64,10 +65,12 @@ def create(
         tx,
         Run,
         RunStatus.QUEUED,
-        "INSERT INTO runs (id, project_id, thread_id, assistant_id, streamed, expires_at, "
+        "INSERT INTO runs (id, project_id, thread_id, assistant_id, streamed, request_sha256,"
+        " expires_at, "
         + OPTIONS
         + ") VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
-        " %(streamed)s, clock_timestamp() + make_interval(secs => %(life_seconds)s),"
+        " %(streamed)s, %(request_sha256)s,"
+        " clock_timestamp() + make_interval(secs => %(life_seconds)s),"
         " %(model)s, %(instructions)s,"
         " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
         " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
@@ -77,6 +80,7 @@ def create(
             **values,
             "id": run_id or new_id("run"),
             "streamed": streamed,
+            "request_sha256": request_sha256,
             "project_id": project_id,
             "thread_id": thread_id,
             "assistant_id": assistant_id,
