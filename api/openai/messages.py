@@ -12,13 +12,14 @@ from shared.store import messages, threads
 from shared.store.messages import NewMessage
 from shared.store.pages import PageRequest
 
-blueprint = Blueprint("messages")
+blueprint = Blueprint("messages", "What was said in a thread, in order.")
 
 
 @blueprint.route("/threads/<thread_id>/messages", methods=["POST"])
 @blueprint.arguments(CreateMessage())
 @blueprint.response(200, Message())
 def create_message(new: NewMessage, thread_id: str) -> Any:
+    """Add a message to a thread that has no active run."""
     with transaction() as tx:
         return operations.add_message(tx, project_id(), thread_id, new)
 
@@ -27,6 +28,7 @@ def create_message(new: NewMessage, thread_id: str) -> Any:
 @blueprint.arguments(MessagePageQuery(), location="query")
 @blueprint.response(200, list_of(Message))
 def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
+    """List the messages of a thread, the newest first."""
     page, run_id = query
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
@@ -36,6 +38,7 @@ def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
 @blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["GET"])
 @blueprint.response(200, Message())
 def get_message(thread_id: str, message_id: str) -> Any:
+    """Retrieve a message."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         return messages.get(tx, project_id(), thread_id, message_id)
@@ -45,6 +48,7 @@ def get_message(thread_id: str, message_id: str) -> Any:
 @blueprint.arguments(ModifyMessage(partial=True))
 @blueprint.response(200, Message())
 def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> Any:
+    """Modify a message's metadata."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         return messages.update(tx, project_id(), thread_id, message_id, changes.get("metadata"))
@@ -53,6 +57,7 @@ def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> 
 @blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["DELETE"])
 @blueprint.response(200, Deleted())
 def delete_message(thread_id: str, message_id: str) -> Any:
+    """Delete a message."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         messages.delete(tx, project_id(), thread_id, message_id)
