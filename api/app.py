@@ -8,11 +8,14 @@ from typing import Any
 import orjson
 from flask import Flask, Response, g
 from flask.json.provider import JSONProvider
-from flask_smorest import Api
 
 from api import errors, health
-from api.openai.blueprints import BLUEPRINTS
+from api.documentation import page
+from api.documentation.document import Document
+from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
+from api.openai.schemas.document import wire_properties
 from api.runtime import Runtime, attach
+from api.served_models import ServedModels
 from shared import events, log, queue
 from shared.db import Database, require_migrated
 from shared.settings import Settings
@@ -26,11 +29,6 @@ class _Orjson(JSONProvider):
 
     def loads(self, s: str | bytes, **_: Any) -> Any:
         return orjson.loads(s)
-
-
-class _Api(Api):
-    def _register_error_handlers(self) -> None:
-        """None of flask-smorest's: `api/errors.py` words every refusal."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -50,24 +48,32 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = Flask("treadle", static_folder=None)
     app.json = _Orjson(app)
-    app.config.update(
-        API_TITLE="Treadle",
-        API_VERSION="v2",
-        OPENAPI_VERSION="3.1.0",
-        MAX_CONTENT_LENGTH=settings.body_bytes,
-    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirect is no answer to an API's client
     app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
-    attach(app, Runtime(settings, database, listener, lambda: app.config["IS_DRAINING"]()))
+    models = ServedModels(settings)
+    attach(
+        app,
+        Runtime(settings, database, listener, models, lambda: app.config["IS_DRAINING"]()),
+    )
     errors.register(app)
     app.before_request(_begin)
     app.after_request(_describe)
     app.register_blueprint(health.blueprint)
-    api = _Api(app)
-    for blueprint in BLUEPRINTS:
-        api.register_blueprint(blueprint, url_prefix="/v1")
+    _mount(app)
     return app
+
+
+def _mount(app: Flask) -> None:
+    """Every dialect, and the documentation of what is documented."""
+    document = Document(app)
+    document.describe_fields(wire_properties)
+    for blueprint in BLUEPRINTS:
+        document.register_blueprint(blueprint, url_prefix=DOCUMENTED_MOUNT)
+        for name, prefix in FURTHER_MOUNTS.items():
+            app.register_blueprint(blueprint, name=f"{name}-{blueprint.name}", url_prefix=prefix)
+    page.register(app, document)
 
 
 def _begin() -> None:

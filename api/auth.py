@@ -1,5 +1,10 @@
 """Who calls: a request's key → its project. Keys are looked up by hash and remembered briefly, so
-that a revoked one is refused everywhere within that time."""
+that a revoked one is refused everywhere within that time.
+
+The key stands in `Authorization: Bearer`, or in `api-key` as Azure's clients send it, on every
+mount. Where both are sent and differ, the Bearer is the caller: a gateway may add an `api-key` of
+its own, but nobody's Authorization is set in passing.
+"""
 
 import threading
 import time
@@ -61,7 +66,8 @@ _lock = threading.Lock()
 
 def _secret() -> str:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else ""
+    bearer = secret.strip() if scheme.lower() == "bearer" else ""
+    return bearer or request.headers.get("api-key", "").strip()
 
 
 def _look_up(secret: str) -> tuple[Caller, float]:

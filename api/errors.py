@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
+from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from api.auth import UnauthenticatedError
@@ -22,6 +23,21 @@ _SERVER_ERROR = (
     " or contact us through our help center at help.openai.com if you keep seeing this error."
     " (Please include the request ID {request_id} in your email.)"
 )
+# The same request meets the same answer; clients would repeat a 500 by themselves.
+_A_REPEAT_IS_VAIN = {400, 401, 403, 404, 405, 413, 500}
+
+
+class Error(Schema):
+    message = fields.String(required=True)
+    type = fields.String(required=True)
+    param = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True, allow_none=True)
+
+
+class ErrorEnvelope(Schema):
+    """What `envelope` answers, for the documentation."""
+
+    error = fields.Nested(Error, required=True)
 
 
 def envelope(
@@ -35,6 +51,8 @@ def envelope(
     error: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
     response = jsonify({"error": error})
     response.status_code = status
+    if status in _A_REPEAT_IS_VAIN:
+        response.headers["x-should-retry"] = "false"
     return response
 
 

@@ -1,4 +1,5 @@
-"""What a request needs of its process: settings, the database, the listener for stopped runs."""
+"""What a request needs of its process: settings, the database, the listener for stopped runs,
+the models that can be asked for."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.served_models import ServedModels
 from shared.db import Database, Transaction
 from shared.events import Listener
 from shared.settings import Settings
@@ -19,6 +21,7 @@ class Runtime:
     settings: Settings
     database: Database
     listener: Listener
+    served_models: ServedModels
     # Whether this process was told to end: its requests should come to theirs.
     is_draining: Callable[[], bool]
 

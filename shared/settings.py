@@ -61,6 +61,14 @@ def _one_of(*words: str) -> Reader:
     return read
 
 
+def _flag(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ValueError("must be 1 or 0")
+    return words[text.lower()]
+
+
 def _aliases(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     aliases = {name.strip(): model.strip() for name, _, model in pairs}
@@ -133,6 +141,9 @@ class Settings:
     )
     body_bytes: int = _setting(
         "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
+    )
+    strict_beta: bool = _setting(
+        "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"
     )
     log_level: str = _setting(
         "TREADLE_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"

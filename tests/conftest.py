@@ -111,6 +111,12 @@ def a_caller(database: Database, name: str) -> Caller:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
+    with an_app(settings) as app:
+        yield app
+
+
+@contextmanager
+def an_app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
     app.extensions["treadle"].close()

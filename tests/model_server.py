@@ -23,7 +23,11 @@ class Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
-        self.send_json(200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
+        self.server.model.times_listed += 1
+        try:
+            self.server.model.models(self, {})
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -77,6 +81,8 @@ class ModelServer:
         self._by_question: dict[str, Reply] = {}
         self._changed = threading.Condition()
         self.requests: list[dict[str, Any]] = []
+        self.models: Reply = list_models("scripted")
+        self.times_listed = 0
         self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
@@ -95,6 +101,8 @@ class ModelServer:
         self._by_question[question] = reply
 
     def reset(self) -> None:
+        self.models = list_models("scripted")
+        self.times_listed = 0
         self._script.clear()
         self._by_question.clear()
         self.requests.clear()
@@ -147,6 +155,12 @@ def completion(
         ],
         "usage": counted if usage is None else usage,
     }
+
+
+def list_models(*names: str) -> Reply:
+    """The answer to GET /models."""
+    data = [{"id": name, "object": "model", "created": 7, "owned_by": "us"} for name in names]
+    return send(json.dumps({"object": "list", "data": data}).encode())
 
 
 def echo(handler: Handler, body: dict[str, Any]) -> None:

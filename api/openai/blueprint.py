@@ -1,6 +1,6 @@
 """The dialect's Blueprint: authenticates, judges ids in the path, reads bodies as the wire does.
 
-The order of checks is the wire's: key, JSON, arguments, lookup, state.
+The order of checks is the wire's: key, beta header, JSON, arguments, lookup, state.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,16 @@ from api import repeats
 from api.auth import authenticate
 from api.errors import UNPARSABLE
 from api.openai.schemas.faults import Fault, first_fault, wrong_prefix
+from api.runtime import runtime
 from shared.errors import Invalid, NotFound
 from shared.ids import PREFIXES, is_wellformed
 
 _NOUNS = {"message_id": "message", "run_id": "run", "step_id": "run step"}
+_BETA = "assistants=v2"
+_NO_BETA = (
+    "You must provide the 'OpenAI-Beta' header to access the Assistants API. Please try again by"
+    f" setting the header 'OpenAI-Beta: {_BETA}'."
+)
 
 
 class _Parser(FlaskParser):
@@ -48,17 +54,31 @@ class _Parser(FlaskParser):
 class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = _Parser()
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, f"api.openai.{name}")
+    def __init__(self, name: str, description: str = "", *, beta: bool = True) -> None:
+        """`beta`: these calls may be asked for the `OpenAI-Beta` header."""
+        super().__init__(name, f"api.openai.{name}", description=description)
         self.before_request(authenticate)
+        if beta:
+            self.before_request(_demand_beta)
         self.before_request(_judge_path_ids)
+
+
+def _demand_beta() -> None:
+    """Tolerant unless the settings say otherwise. Azure's clients do not know the header."""
+    if not runtime().settings.strict_beta or request.path.startswith("/openai/"):
+        return
+    given = request.headers.get("OpenAI-Beta", "").split(",")
+    if _BETA not in (beta.strip() for beta in given):
+        raise Invalid(_NO_BETA, code="invalid_beta")
 
 
 def _judge_path_ids() -> None:
     """A wrong prefix is a 400; what no id can look like does not exist."""
     path: Mapping[str, str] = request.view_args or {}
     for name, text in path.items():
-        prefix = PREFIXES[name]
+        prefix = PREFIXES.get(name)
+        if prefix is None:
+            continue
         if not text.startswith(prefix):
             raise Fault("invalid_value", "Invalid ", wrong_prefix(text, prefix)).at(name)
         if not is_wellformed(text):

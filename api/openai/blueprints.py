@@ -1,6 +1,9 @@
-"""The dialect's blueprints, in the order of its documentation."""
+"""The dialect's blueprints, in the order of its documentation, and where else they stand.
 
-from api.openai import assistants, messages, run_steps, runs, threads
+One view answers on every mount. The documentation shows them where OpenAI has them, on `/v1`.
+"""
+
+from api.openai import assistants, messages, models, run_steps, runs, threads
 
 BLUEPRINTS = (
     assistants.blueprint,
@@ -8,4 +11,10 @@ BLUEPRINTS = (
     messages.blueprint,
     runs.blueprint,
     run_steps.blueprint,
+    models.blueprint,
 )
+
+DOCUMENTED_MOUNT = "/v1"
+# Name → prefix: programs whose base URL ends without /v1, and Azure's two, of which the older
+# one carries an `api-version` that nothing here depends on.
+FURTHER_MOUNTS = {"root": "", "azure": "/openai", "azure-v1": "/openai/v1"}

@@ -17,13 +17,14 @@ from shared.store import messages, threads
 from shared.store.messages import NewMessage
 from shared.store.pages import PageRequest
 
-blueprint = Blueprint("messages")
+blueprint = Blueprint("messages", "What was said in a thread, in order.")
 
 
 @blueprint.route("/threads/<thread_id>/messages", methods=["POST"])
 @blueprint.arguments(CreateMessage())
 @blueprint.response(200, Message())
 def create_message(new: NewMessage, thread_id: str) -> Any:
+    """Add a message to a thread that has no active run."""
     with transaction() as tx:
         return jsonify(once(tx, lambda: bodies.message(_add(tx, thread_id, new))))
 
@@ -36,6 +37,7 @@ def _add(tx: Transaction, thread_id: str, new: NewMessage) -> messages.Message:
 @blueprint.arguments(MessagePageQuery(), location="query")
 @blueprint.response(200, list_of(Message))
 def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
+    """List the messages of a thread, the newest first."""
     page, run_id = query
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
@@ -45,6 +47,7 @@ def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
 @blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["GET"])
 @blueprint.response(200, Message())
 def get_message(thread_id: str, message_id: str) -> Any:
+    """Retrieve a message."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         return messages.get(tx, project_id(), thread_id, message_id)
@@ -54,6 +57,7 @@ def get_message(thread_id: str, message_id: str) -> Any:
 @blueprint.arguments(ModifyMessage(partial=True))
 @blueprint.response(200, Message())
 def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> Any:
+    """Modify a message's metadata."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         return messages.update(tx, project_id(), thread_id, message_id, changes.get("metadata"))
@@ -62,6 +66,7 @@ def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> 
 @blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["DELETE"])
 @blueprint.response(200, Deleted())
 def delete_message(thread_id: str, message_id: str) -> Any:
+    """Delete a message."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         messages.delete(tx, project_id(), thread_id, message_id)

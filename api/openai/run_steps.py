@@ -12,7 +12,7 @@ from shared.run_state import TERMINAL
 from shared.store import run_steps, runs
 from shared.store.pages import Page, PageRequest
 
-blueprint = Blueprint("run_steps")
+blueprint = Blueprint("run_steps", "What a run did: the messages it wrote, the tools it called.")
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/steps", methods=["GET"])

@@ -28,7 +28,7 @@ from shared.db import Transaction
 from shared.store import run_steps, runs, threads
 from shared.store.pages import PageRequest
 
-blueprint = Blueprint("runs")
+blueprint = Blueprint("runs", "An assistant answering in a thread.")
 
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["POST"])

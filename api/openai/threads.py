@@ -14,13 +14,14 @@ from api.repeats import once
 from api.runtime import single, transaction
 from shared.store import threads
 
-blueprint = Blueprint("threads")
+blueprint = Blueprint("threads", "A conversation: messages, and runs that answer them.")
 
 
 @blueprint.route("/threads", methods=["POST"])
 @blueprint.arguments(CreateThread())
 @blueprint.response(200, Thread())
 def create_thread(body: dict[str, Any]) -> Any:
+    """Create a thread, with its first messages if there are any."""
     with transaction() as tx:
         return jsonify(
             once(tx, lambda: bodies.thread(operations.create_thread(tx, project_id(), **body)))
@@ -30,6 +31,7 @@ def create_thread(body: dict[str, Any]) -> Any:
 @blueprint.route("/threads/<thread_id>", methods=["GET"])
 @blueprint.response(200, Thread())
 def get_thread(thread_id: str) -> Any:
+    """Retrieve a thread."""
     with single() as tx:
         return threads.get(tx, project_id(), thread_id)
 
@@ -38,6 +40,7 @@ def get_thread(thread_id: str) -> Any:
 @blueprint.arguments(ModifyThread(partial=True))
 @blueprint.response(200, Thread())
 def modify_thread(changes: dict[str, Any], thread_id: str) -> Any:
+    """Modify a thread: what is absent stays as it is."""
     with transaction() as tx:
         return operations.update_thread(tx, project_id(), thread_id, changes)
 
@@ -45,6 +48,7 @@ def modify_thread(changes: dict[str, Any], thread_id: str) -> Any:
 @blueprint.route("/threads/<thread_id>", methods=["DELETE"])
 @blueprint.response(200, Deleted())
 def delete_thread(thread_id: str) -> Any:
+    """Delete a thread with its messages, runs and run steps."""
     with single() as tx:
         threads.delete(tx, project_id(), thread_id)
     return deleted("thread", thread_id)

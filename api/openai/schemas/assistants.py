@@ -11,7 +11,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 class CreateAssistant(WireSchema):
-    model = Text(required=True, longest=256)
+    model = Text(required=True, longest=256, metadata={"examples": ["gpt-4o"]})
     name = Text(longest=256, allow_none=True)
     description = Text(longest=512, allow_none=True)
     instructions = Text(longest=256_000, allow_none=True)

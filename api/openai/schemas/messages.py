@@ -34,7 +34,7 @@ class _ImageFile(_Image):
 
 
 class _TextPart(WireSchema):
-    type = fields.Raw()
+    type = fields.Constant("text", required=True)
     text = Text(required=True, longest=LONGEST_CONTENT)
 
     def loaded(self, data: dict[str, Any]) -> Any:
@@ -42,19 +42,19 @@ class _TextPart(WireSchema):
 
 
 class _ImageUrlPart(WireSchema):
-    type = fields.Raw()
+    type = fields.Constant("image_url", required=True)
     image_url = Object(_ImageUrl, required=True)
 
 
 class _ImageFilePart(WireSchema):
-    type = fields.Raw()
+    type = fields.Constant("image_file", required=True)
     image_file = Object(_ImageFile, required=True)
 
 
-_PARTS = {"text": _TextPart(), "image_url": _ImageUrlPart(), "image_file": _ImageFilePart()}
+PARTS = {"text": _TextPart(), "image_url": _ImageUrlPart(), "image_file": _ImageFilePart()}
 
 
-class _Part(Object):
+class Part(Object):
     """A content part: which schema applies is said by its `type`. Loads it as the wire shows it."""
 
     def __init__(self) -> None:
@@ -68,9 +68,9 @@ class _Part(Object):
             raise ValidationError({"type": self.error_messages["required"]})
         if not isinstance(kind, str):
             raise ValidationError({"type": wrong_type("a string", kind).messages})
-        if kind not in _PARTS:
-            raise ValidationError({"type": wrong_choice(kind, tuple(_PARTS)).messages})
-        return _PARTS[kind].load(value)
+        if kind not in PARTS:
+            raise ValidationError({"type": wrong_choice(kind, tuple(PARTS)).messages})
+        return PARTS[kind].load(value)
 
 
 class Content(ListOf):
@@ -79,7 +79,7 @@ class Content(ListOf):
     expected = "one of a string or array of objects"
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(_Part(), least=1, **options)
+        super().__init__(Part(), least=1, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> list[Any]:
         if isinstance(value, str):
@@ -105,7 +105,7 @@ class CreateMessage(WireSchema):
     """Loads a NewMessage."""
 
     role = Choice("user", "assistant", required=True)
-    content = Content(required=True)
+    content = Content(required=True, metadata={"examples": ["Why is the sky blue?"]})
     attachments = ListOf(Object(_Attachment), load_default=list, allow_none=True)
     metadata = Metadata()
 

@@ -136,15 +136,15 @@ class ToolChoice(Object):
     """`none`, `auto`, `required`, or the one tool to call."""
 
     expected = "one of a string or an object"
+    words = ("none", "auto", "required")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(_NamedToolChoice, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
-        words = ("none", "auto", "required")
         if isinstance(value, str):
-            if value not in words:
-                raise wrong_choice(value, words)
+            if value not in self.words:
+                raise wrong_choice(value, self.words)
             return value
         loaded = super()._deserialize(value, attr, data)
         if loaded["type"] == "function" and "function" not in loaded:

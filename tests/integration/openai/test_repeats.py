@@ -98,7 +98,7 @@ def test_a_refused_request_does_not_use_up_its_key(
     assert http.post(url, json=body, headers=KEY).status_code == 200
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "a\\tb"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
 def test_a_key_that_is_none_is_refused(http: httpx2.Client, key: str) -> None:
     answer = http.post("threads", json={}, headers={"Idempotency-Key": key.encode()})
     assert answer.status_code == 400

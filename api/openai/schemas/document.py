@@ -1,0 +1,186 @@
+"""What the OpenAPI document says of the wire's fields: types, limits, choices, alternatives.
+
+`wire_properties` is an attribute function of apispec. It asks for a field's own properties by its
+type. An answer's raw fields hold JSON as it is stored: what a caller gave is described by the field
+of the request that took it, the rest by name in `shapes.py`.
+"""
+
+from copy import copy
+from functools import singledispatch
+from typing import Any
+
+from marshmallow import Schema, fields, missing
+
+from api.openai.schemas.assistants import CreateAssistant
+from api.openai.schemas.fields import (
+    Choice,
+    Decimal,
+    Id,
+    Json,
+    ListOf,
+    Metadata,
+    Text,
+    UnixTime,
+    Whole,
+    WireSchema,
+)
+from api.openai.schemas.messages import LONGEST_CONTENT, PARTS, Content, CreateMessage, Part
+from api.openai.schemas.options import ResponseFormat, ToolChoice
+from api.openai.schemas.runs import CreateRun
+from api.openai.schemas.shapes import SHAPES
+
+Properties = dict[str, Any]
+
+# The later ones say more of what they share.
+_ECHOED: dict[str, fields.Field] = {
+    **CreateMessage().fields,
+    **CreateRun().fields,
+    **CreateAssistant().fields,
+}
+_KINDS = {bool: "boolean", str: "string", dict: "object"}
+
+
+def wire_properties(converter: Any, field: fields.Field, ret: Properties) -> Properties:
+    """Takes back from `ret` what apispec found and does not hold."""
+    own: Properties = _resolved(converter, properties(field))
+    if "oneOf" in own:
+        _forget(ret, "type", "items", "$ref", "anyOf", "default", "minItems")
+    if "oneOf" in own and field.allow_none:
+        own["oneOf"] = [*own["oneOf"], {"type": "null"}]
+    elif isinstance(own.get("type"), str) and field.allow_none:
+        own["type"] = [own["type"], "null"]
+    if _has_no_default(field) or ret.get("default", "") is None:
+        _forget(ret, "default")
+    return own
+
+
+def _resolved(converter: Any, told: Any) -> Any:
+    """With what apispec makes of the schemas and fields in it."""
+    if isinstance(told, Schema):
+        return converter.resolve_nested_schema(told)
+    if isinstance(told, fields.Field):
+        return converter.field2property(told)
+    if isinstance(told, dict):
+        return {name: _resolved(converter, one) for name, one in told.items()}
+    return [_resolved(converter, one) for one in told] if isinstance(told, list) else told
+
+
+def _forget(ret: Properties, *names: str) -> None:
+    for name in names:
+        ret.pop(name, None)
+
+
+def _has_no_default(field: fields.Field) -> bool:
+    """In a modification what is absent stays as it is."""
+    if isinstance(field, fields.Constant):
+        return True
+    return isinstance(field.parent, WireSchema) and bool(field.parent.partial)
+
+
+@singledispatch
+def properties(_: fields.Field) -> Properties | fields.Field:
+    """A field's own, beside what apispec knows of the marshmallow type it extends."""
+    return {}
+
+
+@properties.register
+def _(field: Text) -> Properties:
+    pattern = None if field.pattern is None else f"^{field.pattern}$"
+    return _given(maxLength=field.longest, pattern=pattern)
+
+
+@properties.register
+def _(field: Id) -> Properties:
+    return {"maxLength": field.longest, "pattern": f"^{field.prefix}"}
+
+
+@properties.register
+def _(field: Choice) -> Properties:
+    return {"enum": [*field.words, None] if field.allow_none else list(field.words)}
+
+
+@properties.register
+def _(field: Whole) -> Properties:
+    return _given(minimum=field.least, maximum=field.most)
+
+
+@properties.register
+def _(field: Decimal) -> Properties:
+    return _given(minimum=field.least, maximum=field.most)
+
+
+@properties.register
+def _(field: ListOf) -> Properties:
+    return _given(minItems=field.least or None, maxItems=field.most)
+
+
+@properties.register
+def _(_field: Json) -> Properties:
+    return {"type": "object"}
+
+
+@properties.register
+def _(_field: Metadata) -> Properties:
+    return {
+        "description": "Pairs of your own: keys to 64 characters, values to 512.",
+        "maxProperties": 16,
+        "propertyNames": {"maxLength": 64},
+        "additionalProperties": {"type": "string", "maxLength": 512},
+    }
+
+
+@properties.register
+def _(_field: UnixTime) -> Properties:
+    return {"type": "integer", "description": "Unix time in seconds."}
+
+
+@properties.register
+def _(field: fields.Constant) -> Properties:
+    return {"type": _KINDS[type(field.constant)], "const": field.constant}
+
+
+@properties.register
+def _(field: fields.Function) -> Properties:
+    return SHAPES[str(field.name)]
+
+
+@properties.register
+def _(_field: Part) -> Properties:
+    return {"oneOf": list(PARTS.values())}
+
+
+@properties.register
+def _(field: Content) -> Properties:
+    parts = {"type": "array", "minItems": 1, "items": field.inner}
+    return {"oneOf": [{"type": "string", "minLength": 1, "maxLength": LONGEST_CONTENT}, parts]}
+
+
+@properties.register
+def _(field: ResponseFormat) -> Properties:
+    return {"oneOf": [{"type": "string", "const": "auto"}, field.schema]}
+
+
+@properties.register
+def _(field: ToolChoice) -> Properties:
+    return {"oneOf": [{"type": "string", "enum": list(field.words)}, field.schema]}
+
+
+@properties.register
+def _(field: fields.Raw) -> Properties | fields.Field:
+    if isinstance(field.parent, WireSchema) or not isinstance(field.parent, Schema):
+        return {}
+    if field.name in SHAPES:
+        return SHAPES[str(field.name)]
+    return _echoed(str(field.name))
+
+
+def _echoed(name: str) -> fields.Field:
+    """As the request's field, but in an answer nothing is left to default."""
+    asked = copy(_ECHOED[name])
+    asked.allow_none = False
+    asked.load_default = missing
+    return asked
+
+
+def _given(**limits: Any) -> Properties:
+    return {name: limit for name, limit in limits.items() if limit is not None}

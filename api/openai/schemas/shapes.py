@@ -1,0 +1,69 @@
+"""JSON that an answer shows as it is stored, described for the OpenAPI document."""
+
+from typing import Any
+
+Shape = dict[str, Any]
+
+_STRING: Shape = {"type": "string"}
+_COUNT: Shape = {"type": "integer", "minimum": 0}
+
+
+def _object(**properties: Shape) -> Shape:
+    return {"type": "object", "properties": properties}
+
+
+def _nullable(shape: Shape) -> Shape:
+    return {**shape, "type": [shape["type"], "null"]}
+
+
+def _const(value: str) -> Shape:
+    return {"type": "string", "const": value}
+
+
+def _list_of(shape: Shape) -> Shape:
+    return {"type": "array", "items": shape}
+
+
+_DETAIL: Shape = {"type": "string", "enum": ["auto", "low", "high"]}
+_CALLED = {"name": _STRING, "arguments": {**_STRING, "description": "JSON, as the model wrote it."}}
+_CALL = _object(id=_STRING, type=_const("function"), function=_object(**_CALLED))
+_MADE_CALL = _object(
+    id=_STRING,
+    type=_const("function"),
+    function=_object(**_CALLED, output=_nullable(_STRING)),
+)
+_PARTS = [
+    _object(
+        type=_const("text"),
+        text=_object(value=_STRING, annotations=_list_of({"type": "object"})),
+    ),
+    _object(type=_const("image_url"), image_url=_object(url=_STRING, detail=_DETAIL)),
+    _object(type=_const("image_file"), image_file=_object(file_id=_STRING, detail=_DETAIL)),
+    _object(type=_const("refusal"), refusal=_STRING),
+]
+
+# By the name of the field. Whether null is possible, the field says; a function says it here.
+SHAPES: dict[str, Shape] = {
+    "content": _list_of({"oneOf": _PARTS}),
+    "incomplete_details": _object(reason=_STRING),
+    "last_error": _object(code=_STRING, message=_STRING),
+    "required_action": _object(
+        type=_const("submit_tool_outputs"),
+        submit_tool_outputs=_object(tool_calls=_list_of(_CALL)),
+    ),
+    "step_details": {
+        "oneOf": [
+            _object(
+                type=_const("message_creation"),
+                message_creation=_object(message_id=_STRING),
+            ),
+            _object(type=_const("tool_calls"), tool_calls=_list_of(_MADE_CALL)),
+        ]
+    },
+    "usage": _nullable(
+        _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT)
+    ),
+    "expires_at": {"type": ["integer", "null"], "description": "Unix time in seconds."},
+    "first_id": _nullable(_STRING),
+    "last_id": _nullable(_STRING),
+}
