@@ -58,10 +58,14 @@ FORMAT = {
 }
 
 
+# The call that a waiting run of the tests waits for.
+KNOWN = {"tool_call_id": "call_1"}
+
+
 def a_body(schema: Schema, ids: Mapping[str, str]) -> dict[str, Any]:
     """Every declared argument with a good value; `ids` are known objects by argument."""
     return {
-        name: ids[name] if name in ids else _value(field, ids)
+        name: KNOWN[name] if name in KNOWN else ids.get(name) or _value(field, ids)
         for name, field in schema.load_fields.items()
     }
 
@@ -151,7 +155,7 @@ def bodies_of(
     found: list[tuple[Route, str, dict[str, Any]]] = []
     for route in routes(app):
         if route.body is not None:
-            ids = a_world(database, project_id)
+            ids = a_world(database, project_id, route)
             found.append((route, route.path(ids), a_body(route.body, ids)))
     assert len(found) >= 9
     return found

@@ -241,7 +241,7 @@ def test_what_was_refused_left_nothing_behind(
 def _declared(body: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
     """Whatever has a declared type. In a JSON schema anything may stand."""
     for path, value in nodes(body):
-        if "schema" not in path[:-1]:
+        if not {"schema", "parameters"} & set(path[:-1]):
             yield path, value
 
 

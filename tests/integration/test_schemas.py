@@ -15,6 +15,9 @@ from openai.types.beta import (
 from openai.types.beta.thread_create_and_run_params import ThreadCreateAndRunParamsNonStreaming
 from openai.types.beta.threads import MessageCreateParams, MessageUpdateParams, RunUpdateParams
 from openai.types.beta.threads.run_create_params import RunCreateParamsNonStreaming
+from openai.types.beta.threads.run_submit_tool_outputs_params import (
+    RunSubmitToolOutputsParamsNonStreaming,
+)
 
 from shared.db import Database
 from shared.run_state import RunStatus
@@ -59,6 +62,11 @@ OBJECTS = {
 }
 DELETED = {"assistant.deleted", "thread.deleted", "thread.message.deleted"}
 
+
+class Nothing(typing.TypedDict):
+    pass
+
+
 CALLS: dict[str, Any] = {
     "/v1/assistants": AssistantCreateParams,
     "/v1/assistants/<assistant_id>": AssistantUpdateParams,
@@ -69,6 +77,8 @@ CALLS: dict[str, Any] = {
     "/v1/threads/<thread_id>/runs": RunCreateParamsNonStreaming,
     "/v1/threads/runs": ThreadCreateAndRunParamsNonStreaming,
     "/v1/threads/<thread_id>/runs/<run_id>": RunUpdateParams,
+    "/v1/threads/<thread_id>/runs/<run_id>/cancel": Nothing,
+    "/v1/threads/<thread_id>/runs/<run_id>/submit_tool_outputs": RunSubmitToolOutputsParamsNonStreaming,
 }
 
 
@@ -76,8 +86,8 @@ def test_every_answer_is_an_object_with_exactly_the_wires_keys(
     app: Flask, http: httpx2.Client, database: Database, caller: Caller
 ) -> None:
     seen: set[str] = set()
-    for route in routes(app):
-        ids = a_world(database, caller.project_id)
+    for route in (one for one in routes(app) if not one.streams):
+        ids = a_world(database, caller.project_id, route)
         body = None if route.body is None else a_body(route.body, ids)
         shown = http.request(route.method, f"http://treadle{route.path(ids)}", json=body).json()
         if route.method == "DELETE":
@@ -158,9 +168,8 @@ def test_null_is_taken_wherever_the_official_client_may_send_it(
     app: Flask, http: httpx2.Client, database: Database, caller: Caller
 ) -> None:
     for route, _, _ in bodies_of(app, database, caller.project_id):
-        assert nullable(route.rule)
         for name in nullable(route.rule):
-            ids = a_world(database, caller.project_id)
+            ids = a_world(database, caller.project_id, route)
             assert route.body is not None
             body = {**a_body(route.body, ids), name: None}
             answer = http.post(f"http://treadle{route.path(ids)}", json=body)

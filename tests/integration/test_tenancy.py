@@ -70,7 +70,7 @@ def test_the_owner_can_use_every_route_with_these_ids(
 ) -> None:
     """Else the refusals below would say nothing."""
     for route in with_ids(app):
-        ids = a_world(database, caller.project_id)
+        ids = a_world(database, caller.project_id, route)
         body = None if route.body is None else a_body(route.body, ids)
         answer = http.request(route.method, f"http://treadle{route.path(ids)}", json=body)
         assert answer.status_code == 200, (str(route), answer.text)

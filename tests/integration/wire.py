@@ -19,7 +19,7 @@ from worker.model import no_usage
 HEADERS = {"content-type", "content-length", "x-request-id", "openai-version"} | {
     "openai-processing-ms"
 }
-OPTIONAL_HEADERS = {"openai-poll-after-ms", "allow"}
+OPTIONAL_HEADERS = {"openai-poll-after-ms", "allow", "x-should-retry"}
 
 
 def call(
@@ -88,9 +88,17 @@ class Route:
             path = path.replace(f"<{name}>", quote(ids[name], safe=""))
         return path
 
+    @property
+    def acts_on_a_waiting_run(self) -> bool:
+        return self.rule.endswith(("/cancel", "/submit_tool_outputs"))
+
+    @property
+    def streams(self) -> bool:
+        return self.rule.endswith("/events")
+
 
 def routes(app: Flask) -> list[Route]:
-    """Every route of the dialect, one per method."""
+    """Every route on a project's own objects, one per method."""
     return [
         Route(
             method=method,
@@ -100,7 +108,7 @@ def routes(app: Flask) -> list[Route]:
             query=_schema(app, rule.endpoint, "query"),
         )
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/v1/")
+        if rule.rule.startswith("/v1/") and not rule.rule.startswith("/v1/models")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
 
@@ -113,17 +121,24 @@ def _schema(app: Flask, endpoint: str, place: str) -> Schema | None:
     return None
 
 
-def a_world(database: Database, project_id: str) -> dict[str, str]:
-    """An assistant and a thread with a message and an answered run: an id of each kind, by the
-    name it has in a path."""
+def a_world(database: Database, project_id: str, route: Route | None = None) -> dict[str, str]:
+    """An assistant and a thread with a message and a run: an id of each kind, by the name it has in
+    a path. The run is answered, or as the route needs it."""
     assistant = an_assistant(database, project_id)
-    run = a_run(database, project_id, assistant_id=assistant.id)
-    answer_id, step_id = answer(database, run)
+    waiting = route is not None and route.acts_on_a_waiting_run
+    status = RunStatus.REQUIRES_ACTION if waiting else RunStatus.QUEUED
+    run = a_run(database, project_id, assistant_id=assistant.id, status=status)
+    if waiting:
+        with database.autocommit() as tx:
+            message_id = tx.value("SELECT id FROM messages ORDER BY sequence DESC LIMIT 1")
+            step_id = tx.value("SELECT id FROM run_steps ORDER BY sequence DESC LIMIT 1")
+    else:
+        message_id, step_id = answer(database, run)
     return {
         "assistant_id": assistant.id,
         "thread_id": run.thread_id,
         "run_id": run.id,
-        "message_id": answer_id,
+        "message_id": message_id,
         "step_id": step_id,
     }
 

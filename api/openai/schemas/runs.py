@@ -73,7 +73,7 @@ class CreateThreadAndRun(_RunOptions):
 
 class _ToolOutput(WireSchema):
     tool_call_id = Text(required=True, longest=200)
-    output = Text(allow_none=True, load_default=None)
+    output = Text(allow_none=False, load_default=None)
 
 
 class SubmitToolOutputs(WireSchema):
