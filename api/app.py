@@ -6,12 +6,15 @@ import time
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api
+from werkzeug.exceptions import HTTPException
 
 from api import errors, health
 from api.openai.blueprints import BLUEPRINTS
+from api.opengpts import blueprints as opengpts
+from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from shared import events, log, queue
 from shared.db import Database, require_migrated
@@ -61,13 +64,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
     attach(app, Runtime(settings, database, listener, lambda: app.config["IS_DRAINING"]()))
     errors.register(app)
+    app.register_error_handler(HTTPException, _refused_by_flask)
     app.before_request(_begin)
     app.after_request(_describe)
     app.register_blueprint(health.blueprint)
     api = _Api(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint, url_prefix="/v1")
+    for blueprint in opengpts.BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=opengpts.MOUNT)
     return app
+
+
+def _refused_by_flask(error: HTTPException) -> Response:
+    """Where no route is met, only the path says in which dialect to refuse."""
+    spoken = opengpts_errors if request.path.startswith(f"{opengpts.MOUNT}/") else errors
+    return spoken.http_error(error)
 
 
 def _begin() -> None:

@@ -61,6 +61,16 @@ def _one_of(*words: str) -> Reader:
     return read
 
 
+def _id(*prefixes: str) -> Reader:
+    def read(text: str) -> str:
+        prefix, _, rest = text.partition("_")
+        if prefix not in prefixes or not (rest.isascii() and rest.isalnum()):
+            raise ValueError(f"must be an id that begins with {' or '.join(prefixes)}_")
+        return text
+
+    return read
+
+
 def _aliases(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     aliases = {name.strip(): model.strip() for name, _, model in pairs}
@@ -133,6 +143,12 @@ class Settings:
     )
     body_bytes: int = _setting(
         "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
+    )
+    opengpts_project: str = _setting(
+        "TREADLE_OPENGPTS_PROJECT",
+        "",
+        _id("proj", "key"),
+        "the project (or its key's id) whose OpenGPTs calls need no key, only their cookie",
     )
     log_level: str = _setting(
         "TREADLE_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"
