@@ -6,14 +6,17 @@ import time
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
+from werkzeug.exceptions import HTTPException
 
 from api import errors, health
 from api.documentation import page
 from api.documentation.document import Document
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
 from api.openai.schemas.document import wire_properties
+from api.opengpts import blueprints as opengpts
+from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
 from shared import events, log, queue
@@ -58,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         Runtime(settings, database, listener, models, lambda: app.config["IS_DRAINING"]()),
     )
     errors.register(app)
+    app.register_error_handler(HTTPException, _refused_by_flask)
     app.before_request(_begin)
     app.after_request(_describe)
     app.register_blueprint(health.blueprint)
@@ -73,7 +77,15 @@ def _mount(app: Flask) -> None:
         document.register_blueprint(blueprint, url_prefix=DOCUMENTED_MOUNT)
         for name, prefix in FURTHER_MOUNTS.items():
             app.register_blueprint(blueprint, name=f"{name}-{blueprint.name}", url_prefix=prefix)
+    for blueprint in opengpts.BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=opengpts.MOUNT)
     page.register(app, document)
+
+
+def _refused_by_flask(error: HTTPException) -> Response:
+    """Where no route is met, only the path says in which dialect to refuse."""
+    spoken = opengpts_errors if request.path.startswith(f"{opengpts.MOUNT}/") else errors
+    return spoken.http_error(error)
 
 
 def _begin() -> None:

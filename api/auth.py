@@ -56,6 +56,11 @@ def authenticate() -> None:
     g.caller = found[0]
 
 
+def has_key() -> bool:
+    """Whether the request sends a key, good or bad."""
+    return bool(_secret())
+
+
 def project_id() -> str:
     return g.caller.project_id
 

@@ -1,7 +1,7 @@
 """Events as text/event-stream: framing, keep-alives, and event ids to resume from."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -62,18 +62,20 @@ def _numbered(events: Events, seen: tuple[int, int]) -> Iterator[str | None]:
 def _with_keep_alives(framed: Iterator[str | None]) -> Iterator[str]:
     """Comments, so that a proxy does not think the stream dead and a lost client is noticed."""
     comments = _BEARS_NO_COMMENTS not in request.headers.get("User-Agent", "").lower()
-    return _speak(framed, comments=comments)
+    return kept_alive(framed, lambda: ": keep-alive\n\n" if comments else "")
 
 
-def _speak(framed: Iterator[str | None], *, comments: bool) -> Iterator[str]:
+def kept_alive(framed: Iterator[str | None], comment: Callable[[], str]) -> Iterator[str]:
+    """None stands for a while in which nothing happened; a long one is filled with a comment."""
     spoke = time.monotonic()
     for frame in framed:
         if frame is not None:
             spoke = time.monotonic()
             yield frame
-        elif comments and time.monotonic() - spoke > _QUIET_SECONDS:
+        elif time.monotonic() - spoke > _QUIET_SECONDS:
             spoke = time.monotonic()
-            yield ": keep-alive\n\n"
+            if text := comment():
+                yield text
 
 
 def _json(body: Any) -> str:

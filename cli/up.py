@@ -50,7 +50,7 @@ def up(settings: Settings) -> None:
 
 def _serve(stack: Stack, say: Say) -> NoReturn:
     """Asks the first question while tending the parts, so that a slow answer delays nothing."""
-    key = stack.state.first_key(stack.database_url)
+    key = stack.secret
     stack.state.write_client_settings(stack.address.base_url, key)
     question = _question(stack, say)
     asking = _ask(stack, question, key, say) if question else None

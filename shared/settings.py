@@ -69,6 +69,16 @@ def _flag(text: str) -> bool:
     return words[text.lower()]
 
 
+def _id(*prefixes: str) -> Reader:
+    def read(text: str) -> str:
+        prefix, _, rest = text.partition("_")
+        if prefix not in prefixes or not (rest.isascii() and rest.isalnum()):
+            raise ValueError(f"must be an id that begins with {' or '.join(prefixes)}_")
+        return text
+
+    return read
+
+
 def _aliases(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     aliases = {name.strip(): model.strip() for name, _, model in pairs}
@@ -144,6 +154,12 @@ class Settings:
     )
     strict_beta: bool = _setting(
         "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"
+    )
+    opengpts_project: str = _setting(
+        "TREADLE_OPENGPTS_PROJECT",
+        "",
+        _id("proj", "key"),
+        "the project (or its key's id) whose OpenGPTs calls need no key, only their cookie",
     )
     log_level: str = _setting(
         "TREADLE_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"

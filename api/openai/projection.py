@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.openai import bodies
+from api.reading import Snapshot
 from shared.run_state import TERMINAL, RunStatus
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
@@ -24,15 +25,6 @@ _INCOMPLETE_BY_END = {
     RunStatus.CANCELLED: "run_cancelled",
     RunStatus.EXPIRED: "run_expired",
 }
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The rows at one moment: a run, its steps from the oldest, and the messages they name."""
-
-    run: Run
-    steps: list[RunStep]
-    messages: dict[str, Message]
 
 
 @dataclass

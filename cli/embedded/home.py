@@ -10,6 +10,7 @@ from typing import TextIO
 from cli.embedded.processes import StartError
 from shared.db import Database
 from shared.store import callers
+from shared.store.callers import Key
 
 KEY_NAME = "treadle up"
 
@@ -70,10 +71,9 @@ class Home:
             file.write(f"export OPENAI_API_KEY={shlex.quote(key)}\n")
         draft.replace(self.client_env)
 
-    def first_key(self, database_url: str) -> str:
-        """The secret in client.env if this database knows it, a new key's if not."""
+    def first_key(self, database_url: str) -> tuple[Key, str]:
+        """The key in client.env if this database knows it, a new one if not; with its secret."""
         secret = self.client_settings().get("OPENAI_API_KEY", "")
         with Database(database_url, 2) as database, database.transaction() as tx:
-            if secret and callers.find(tx, secret):
-                return secret
-            return callers.create(tx, KEY_NAME)[1]
+            known = callers.find(tx, secret) if secret else None
+            return (known, secret) if known else callers.create(tx, KEY_NAME)

@@ -19,6 +19,7 @@ API_STOP_SECONDS = 2.0
 PORT_SECONDS = 3.0
 API = ("-m", "gunicorn", "-c", "python:api.server", "api.app:create_app()")
 WORKER = ("-m", "worker")
+LOCAL = ("127.0.0.1", "localhost", "::1")
 FROM_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -33,6 +34,11 @@ class Address:
     def base_url(self) -> str:
         host = self._near
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host in LOCAL
 
     def is_ready(self) -> bool:
         connection = http.client.HTTPConnection(self._near, self.port, timeout=5)

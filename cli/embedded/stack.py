@@ -34,6 +34,8 @@ class Stack:
         self._watches: list[Watch] = []
         self.database_url = settings.database_url
         self.redis_url = settings.redis_url
+        self.secret = ""  # of the first key
+        self._key_id = ""
 
     def start(self) -> None:
         """Returns when the API takes requests."""
@@ -42,6 +44,7 @@ class Stack:
         for part in servers:
             self._wait(part)
         self._migrate()
+        self._make_key()
         _require_redis(self.redis_url)
         environment = self.environment()
         seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
@@ -70,6 +73,8 @@ class Stack:
         given["DATABASE_URL"] = self.database_url
         given["REDIS_URL"] = self.redis_url
         given["TREADLE_HOME"] = str(self.state.directory)
+        if not settings.opengpts_project and self.address.is_local:
+            given["TREADLE_OPENGPTS_PROJECT"] = self._key_id
         if self.local_model:
             given["TREADLE_MODEL_BASE_URL"] = self.local_model.base_url
             if not settings.models:
@@ -106,6 +111,10 @@ class Stack:
     def _migrate(self) -> None:
         applied = migrate(self.database_url)
         self.say(f"The database is up to date ({len(applied)} applied now)")
+
+    def _make_key(self) -> None:
+        key, self.secret = self.state.first_key(self.database_url)
+        self._key_id = key.id
 
     def _wait_for_model(self) -> None:
         if self.local_model is None:

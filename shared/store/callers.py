@@ -45,6 +45,16 @@ def find(tx: Transaction, secret: str) -> Key | None:
     )
 
 
+def valid_key(tx: Transaction, name: str) -> Key | None:
+    """The key with this id, or the oldest of the project with it, unless it was revoked."""
+    return tx.one(
+        Key,
+        _KEY + "WHERE (id = %(name)s OR project_id = %(name)s) AND revoked_at IS NULL"
+        " ORDER BY created_at, id LIMIT 1",
+        {"name": name},
+    )
+
+
 def list_all(tx: Transaction) -> list[Key]:
     return tx.all(Key, _KEY + "ORDER BY created_at, id")
 

@@ -25,6 +25,7 @@ class Stack:
     settings: Settings
     secret: str
     logs: Path
+    environment: dict[str, str] = field(default_factory=dict)  # of every process started from now
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base_urls: list[str] = field(default_factory=list)
 
@@ -67,7 +68,12 @@ class Stack:
         with (self.logs / f"{part}-{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", part],
-                env={**os.environ, **_environment(self.settings), **environment},
+                env={
+                    **os.environ,
+                    **_environment(self.settings),
+                    **self.environment,
+                    **environment,
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

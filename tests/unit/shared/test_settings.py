@@ -50,6 +50,9 @@ WRONG = [
     ("TREADLE_MODEL_RETRIES", "many"),
     ("TREADLE_CONTEXT_TOKENS", "4k"),
     ("TREADLE_BODY_BYTES", "1023"),
+    ("TREADLE_OPENGPTS_PROJECT", "tr-secret"),
+    ("TREADLE_OPENGPTS_PROJECT", "proj_"),
+    ("TREADLE_OPENGPTS_PROJECT", "asst_1"),
     ("TREADLE_LOG_LEVEL", "debug"),
 ]
 

@@ -1,0 +1,109 @@
+"""A run read while it goes on: its rows, which say what is true, and what is heard of it meanwhile.
+Whoever tells a client of a run as it happens, in whatever dialect, reads it here."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from api.runtime import Runtime, runtime
+from shared import events
+from shared.errors import Unavailable
+from shared.store import messages, run_steps, runs
+from shared.store.messages import Message
+from shared.store.run_steps import RunStep
+from shared.store.runs import Run
+
+# Seconds until a reader looks at the rows by itself; more often while nothing can be heard.
+_LOOK_SECONDS = 5.0
+_DEAF_LOOK_SECONDS = 0.3
+_TICK_SECONDS = 1.0
+
+Delta = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The rows at one moment: a run, its steps from the oldest, and the messages they name."""
+
+    run: Run
+    steps: list[RunStep]
+    messages: dict[str, Message]
+
+
+class Reading:
+    """Hears of one run until it is left."""
+
+    def __init__(
+        self, of: Runtime, heard: "queue.SimpleQueue[Delta]", listening: ExitStack
+    ) -> None:
+        self._of = of
+        self._heard = heard
+        self._listening = listening
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listening.close()
+
+    def hear_of(self, run_id: str) -> None:
+        """Of another run than before."""
+        self._heard = self._listening.enter_context(self._of.listener.stream(run_id))
+
+    def is_draining(self) -> bool:
+        """Whether this process was told to end, and this reading with it."""
+        return self._of.is_draining()
+
+    def rows(self, project_id: str, run: Run) -> Snapshot:
+        """The rows as they are; waits while PostgreSQL is away."""
+        while True:
+            try:
+                with self._of.database.autocommit() as tx:
+                    now = runs.get(tx, project_id, run.thread_id, run.id)
+                    steps = run_steps.of_run(tx, run.id)
+                    said = messages.of_run(tx, run.thread_id, run.id) if steps else []
+                return Snapshot(now, steps, {message.id: message for message in said})
+            except Unavailable:
+                time.sleep(_DEAF_LOOK_SECONDS)
+
+    def deltas(self) -> Iterator[Delta | None]:
+        """Until the rows changed or it is time for a look at them; None where all is quiet."""
+        connected = self._of.listener.connected
+        until = time.monotonic() + (_LOOK_SECONDS if connected else _DEAF_LOOK_SECONDS)
+        while (left := until - time.monotonic()) > 0 and not self.is_draining():
+            try:
+                event = self._heard.get(timeout=min(left, _TICK_SECONDS))
+            except queue.Empty:
+                yield None
+                continue
+            if event["kind"] == "changed":
+                return
+            yield event
+
+
+def begin(run_id: str, start: Callable[[str], T]) -> tuple[T, Reading]:
+    """Listens first, so that nothing is missed; then `start`, given the run's id, does its work,
+    and what it refuses is refused before anything was told."""
+    with ExitStack() as until_started:
+        heard = until_started.enter_context(runtime().listener.stream(run_id))
+        started = start(run_id)
+        return started, Reading(runtime(), heard, until_started.pop_all())
+
+
+def whole(delta: Delta, told: int) -> Delta:
+    """A reader that joins late hears the middle of a text; its beginning was kept. `told` counts
+    the characters that are known of it already."""
+    if delta["kind"] != "text" or delta["at"] <= told:
+        return delta
+    so_far = events.text_so_far(delta["message_id"])
+    return {**delta, "at": 0, "text": so_far} if so_far else delta
