@@ -85,10 +85,9 @@ def create(
     message = tx.one(
         Message,
         "INSERT INTO messages"
-        " (id, project_id, thread_id, role, content, attachments, metadata, completed_at,"
-        " request_sha256)"
+        " (id, project_id, thread_id, role, content, attachments, metadata, request_sha256)"
         " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(role)s, %(content)s, %(attachments)s,"
-        " %(metadata)s, clock_timestamp(), %(request_sha256)s) RETURNING " + _COLUMNS,
+        " %(metadata)s, %(request_sha256)s) RETURNING " + _COLUMNS,
         {
             "id": new_id("msg"),
             "project_id": project_id,

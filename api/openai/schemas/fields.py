@@ -1,6 +1,7 @@
 """The wire's field types: strict about JSON types, where marshmallow's own would convert."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from api.openai.schemas.faults import (
     check_length,
     check_range,
     check_text,
+    not_built,
     refuse,
     wrong_choice,
     wrong_prefix,
@@ -163,6 +165,29 @@ class Object(_Typed, fields.Nested):
             raise wrong_type(self.expected, value)
         # Only the outermost object of a modification is partial.
         return super()._deserialize(value, attr, data, partial=False)
+
+
+class ByType(Object):
+    """An object whose `type` says which schema applies; None stands for one that is not built."""
+
+    def __init__(self, schemas: Mapping[str, WireSchema | None]) -> None:
+        super().__init__(next(schema for schema in schemas.values() if schema is not None))
+        self.schemas = schemas
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, dict):
+            raise wrong_type(self.expected, value)
+        if "type" not in value:
+            raise ValidationError({"type": self.error_messages["required"]})
+        kind = value["type"]
+        if not isinstance(kind, str):
+            raise ValidationError({"type": wrong_type("a string", kind).messages})
+        if kind not in self.schemas:
+            raise ValidationError({"type": wrong_choice(kind, tuple(self.schemas)).messages})
+        schema = self.schemas[kind]
+        if schema is None:
+            raise ValidationError({"type": [not_built(f"the tool {kind}")]})
+        return schema.load(value)
 
 
 class ListOf(_Typed, fields.List):

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, fields
 
-from api.openai.schemas.faults import check_length, refuse, wrong_choice, wrong_type
+from api.openai.schemas.faults import check_length, refuse
 from api.openai.schemas.fields import (
+    ByType,
     Choice,
     Id,
     ListOf,
@@ -51,26 +52,18 @@ class _ImageFilePart(WireSchema):
     image_file = Object(_ImageFile, required=True)
 
 
-PARTS = {"text": _TextPart(), "image_url": _ImageUrlPart(), "image_file": _ImageFilePart()}
+PARTS: dict[str, WireSchema] = {
+    "text": _TextPart(),
+    "image_url": _ImageUrlPart(),
+    "image_file": _ImageFilePart(),
+}
 
 
-class Part(Object):
-    """A content part: which schema applies is said by its `type`. Loads it as the wire shows it."""
+class Part(ByType):
+    """A content part. Loads it as the wire shows it."""
 
     def __init__(self) -> None:
-        super().__init__(_TextPart)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
-        if not isinstance(value, dict):
-            raise wrong_type(self.expected, value)
-        kind = value.get("type")
-        if kind is None:
-            raise ValidationError({"type": self.error_messages["required"]})
-        if not isinstance(kind, str):
-            raise ValidationError({"type": wrong_type("a string", kind).messages})
-        if kind not in PARTS:
-            raise ValidationError({"type": wrong_choice(kind, tuple(PARTS)).messages})
-        return PARTS[kind].load(value)
+        super().__init__(PARTS)
 
 
 class Content(ListOf):

@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from api.openai.schemas.faults import not_built, refuse, wrong_choice, wrong_type
+from api.openai.schemas.faults import not_built, refuse, wrong_choice
 from api.openai.schemas.fields import (
+    ByType,
     Choice,
     Flag,
     Id,
@@ -36,28 +37,10 @@ class _FunctionTool(WireSchema):
     function = Object(_Function, required=True)
 
 
-_FUNCTION_TOOL = _FunctionTool()
-
-
-class Tool(Object):
-    """Which schema applies is said by the `type`."""
-
+class Tool(ByType):
     def __init__(self) -> None:
-        super().__init__(_FunctionTool)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
-        if not isinstance(value, dict):
-            raise wrong_type(self.expected, value)
-        kind = value.get("type")
-        if kind is None:
-            raise ValidationError({"type": self.error_messages["required"]})
-        if not isinstance(kind, str):
-            raise ValidationError({"type": wrong_type("a string", kind).messages})
-        if kind not in TOOL_TYPES:
-            raise ValidationError({"type": wrong_choice(kind, TOOL_TYPES).messages})
-        if kind != "function":
-            raise ValidationError({"type": [not_built(f"the tool {kind}")]})
-        return _FUNCTION_TOOL.load(value)
+        unbuilt = dict.fromkeys(("code_interpreter", "file_search"))
+        super().__init__({**unbuilt, "function": _FunctionTool()})
 
 
 class Tools(ListOf):
