@@ -79,6 +79,19 @@ def test_additional_messages_stand_in_the_thread_before_the_answer(
     assert [message.content[0].text.value for message in said] == ["first", "second", "third"]
 
 
+def test_what_a_caller_asks_to_be_included_is_accepted(
+    client: OpenAI, database: Database, caller: Caller
+) -> None:
+    assistant = an_assistant(database, caller.project_id)
+    thread = a_thread(database, caller.project_id, "Why?")
+    run = client.beta.threads.runs.create(
+        thread.id,
+        assistant_id=assistant.id,
+        include=["step_details.tool_calls[*].file_search.results[*].content"],
+    )
+    assert run.status == "queued"
+
+
 @pytest.mark.parametrize("status", sorted(ACTIVE))
 def test_a_thread_with_an_active_run_takes_no_other(
     http: httpx2.Client, database: Database, caller: Caller, status: RunStatus
