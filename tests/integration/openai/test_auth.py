@@ -8,6 +8,7 @@ from flask import Flask
 from openai import AuthenticationError
 
 from api import auth
+from api.opengpts.blueprints import MOUNT
 from shared.db import Database
 from shared.store import callers
 from tests.conftest import Caller, a_caller, client_as, http_as
@@ -140,4 +141,13 @@ def test_nothing_but_the_health_of_the_server_is_shown_without_a_key(app: Flask)
     open_to_all = {
         rule.rule for rule in app.url_map.iter_rules() if not rule.rule.startswith("/v1/")
     }
-    assert open_to_all == {"/healthz", "/readyz"}
+    opengpts = {rule for rule in open_to_all if rule.startswith(f"{MOUNT}/")}
+    assert open_to_all - opengpts == {"/healthz", "/readyz"}
+    with closing(http_as(app, "")) as http:
+        for rule in opengpts - {f"{MOUNT}/ok", f"{MOUNT}/health"}:
+            path = rule.replace("<", "").replace(">", "")
+            statuses = {
+                http.request(method, f"http://treadle{path}").status_code
+                for method in ("GET", "PUT", "POST")
+            }
+            assert 401 in statuses <= {401, 405}, rule
