@@ -60,10 +60,10 @@ class _Growing:
 
 
 def _tell(run: Run, before: list[Said], read: Reading) -> sse.Events:
-    yield "metadata", {"run_id": run.id}
-    # Repeated with every piece, so put into JSON once.
-    history = [_encoded(said) for said in before]
     with read:
+        yield "metadata", {"run_id": run.id}
+        # Repeated with every piece, so put into JSON once.
+        history = [_encoded(said) for said in before]
         try:
             yield from _follow(run, history, read)
         except NotFound:

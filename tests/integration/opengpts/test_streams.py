@@ -216,3 +216,26 @@ def test_a_quiet_stream_is_filled_with_pings(
         text = foo.post("runs/stream", json=body).text
     assert "\r\n\r\n: ping - " in text
     assert last_said(parsed(text))[-1] == "a"
+
+
+@pytest.mark.parametrize("heard", [1, 2])
+def test_a_client_that_leaves_changes_nothing(
+    foo: httpx2.Client, app: Flask, worker: Execution, model_server: ModelServer, heard: int
+) -> None:
+    assistant_id = an_assistant(foo)["assistant_id"]
+    thread_id = a_thread(foo, assistant_id, "Why?")["thread_id"]
+    body = {"assistant_id": assistant_id, "thread_id": thread_id, "input": {}}
+    client = app.test_client()
+    client.set_cookie("opengpts_user_id", "foo")
+    answer = client.post("/opengpts/runs/stream", json=body, buffered=False)
+    frames = answer.iter_encoded()
+    if heard == 2:
+        worker.answer_bell()
+    assert [next(frames).decode().partition("\r\n")[0] for _ in range(heard)] == [
+        "event: metadata",
+        "event: data",
+    ][:heard]
+    answer.close()
+    assert not app.extensions["treadle"].listener._streams
+    worker.answer_bell()
+    assert said_in(foo, thread_id)[-1]["content"] == "You said: Why?"
