@@ -21,6 +21,7 @@ from shared.store.runs import Run
 _LOOK_SECONDS = 5.0
 _DEAF_LOOK_SECONDS = 0.3
 _TICK_SECONDS = 1.0
+_LATE_SECONDS = 0.3
 
 Delta = dict[str, Any]
 T = TypeVar("T")
@@ -75,6 +76,17 @@ class Reading:
                 return Snapshot(now, steps, {message.id: message for message in said})
             except Unavailable:
                 time.sleep(_DEAF_LOOK_SECONDS)
+
+    def late_deltas(self) -> Iterator[Delta]:
+        """After the run's end: what was said shortly before it may come after its rows."""
+        until = time.monotonic() + (_LATE_SECONDS if self._of.listener.connected else 0)
+        while (left := until - time.monotonic()) > 0:
+            try:
+                event = self._heard.get(timeout=left)
+            except queue.Empty:
+                return
+            if event["kind"] != "changed":
+                yield event
 
     def deltas(self) -> Iterator[Delta | None]:
         """Until the rows changed or it is time for a look at them; None where all is quiet."""

@@ -52,12 +52,18 @@ class _Growing:
         self.text += fresh
         return True
 
+    def length_of(self, message_id: str) -> int:
+        return len(self.text) if message_id == self.message_id else 0
+
+    def among(self, said: list[orjson.Fragment]) -> sse.Event:
+        return "data", {"messages": [*said, shapes.partial(self.text)]}
+
 
 def _tell(run: Run, before: list[Said], read: Reading) -> sse.Events:
-    yield "metadata", {"run_id": run.id}
-    # Repeated with every piece, so put into JSON once.
-    history = [_encoded(said) for said in before]
     with read:
+        yield "metadata", {"run_id": run.id}
+        # Repeated with every piece, so put into JSON once.
+        history = [_encoded(said) for said in before]
         try:
             yield from _follow(run, history, read)
         except NotFound:
@@ -68,27 +74,42 @@ def _follow(run: Run, history: list[orjson.Fragment], read: Reading) -> sse.Even
     growing = _Growing()
     while True:
         now = read.rows(run.project_id, run)
-        said = [*history, *_answers(now)]
+        answers = _answers(now)
+        said = [*history, *map(_encoded, answers)]
         if now.run.status in STOPPED:
+            if answers:
+                yield from _catch_up(answers[-1], said[:-1], growing, read)
             yield _end(now.run, said)
             return
         for delta in read.deltas():
             if delta is None:
                 yield None
             elif growing.hear(delta) and growing.message_id not in now.messages:
-                yield "data", {"messages": [*said, shapes.partial(growing.text)]}
+                yield growing.among(said)
         if read.is_draining():
             yield "error", _DRAINING
             return
 
 
-def _answers(now: Snapshot) -> Iterator[orjson.Fragment]:
-    for step in now.steps:
-        made = step.step_details.get("message_creation", {})
-        message = now.messages.get(made.get("message_id"))
-        if message is not None:
-            said = Said(message.role, message.content, message.id, message.run_id)
-            yield _encoded(said)
+def _catch_up(
+    answer: Said, before: list[orjson.Fragment], growing: _Growing, read: Reading
+) -> sse.Events:
+    """A quick model has ended before it is heard: its answer is told as it grew nevertheless."""
+    whole = sum(len(part["text"]["value"]) for part in answer.content if part["type"] == "text")
+    if growing.length_of(answer.id) >= whole:
+        return
+    for delta in read.late_deltas():
+        if growing.hear(delta) and growing.message_id == answer.id:
+            yield growing.among(before)
+        if growing.length_of(answer.id) >= whole:
+            return
+
+
+def _answers(now: Snapshot) -> list[Said]:
+    """What the run has said, in its steps' order."""
+    named = (step.step_details.get("message_creation", {}).get("message_id") for step in now.steps)
+    stored = [now.messages[id_] for id_ in named if id_ in now.messages]
+    return [Said(one.role, one.content, one.id, one.run_id) for one in stored]
 
 
 def _end(run: Run, said: list[orjson.Fragment]) -> sse.Event:

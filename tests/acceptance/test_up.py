@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from openai import OpenAI
 
+from cli.embedded.home import Home
 from cli.embedded.processes import is_alive
 from cli.embedded.question import QUESTION
 from tests.acceptance.conftest import wait_until
@@ -145,6 +146,15 @@ def test_the_printed_program_works_when_it_is_pasted_into_a_shell(running: Up) -
         ["sh"], input=program, cwd=ROOT, env=without, capture_output=True, text=True, check=False
     )
     assert (pasted.stdout, pasted.stderr) == (f"{ANSWER}\n", "")
+
+
+def test_an_opengpts_program_needs_no_key_on_this_machine(running: Up) -> None:
+    url = f"http://127.0.0.1:{running.port}/opengpts/assistants"
+    cookies = {"opengpts_user_id": "foo"}
+    made = httpx2.put(url, json={"name": "bar", "config": {}}, cookies=cookies).json()
+    key = Home(running.home).client_settings()["OPENAI_API_KEY"]
+    client = OpenAI(base_url=f"http://127.0.0.1:{running.port}/v1", api_key=key)
+    assert made["name"] in [assistant.name for assistant in client.beta.assistants.list()]
 
 
 def test_client_env_is_for_its_owner_only_and_holds_the_printed_key(running: Up) -> None:

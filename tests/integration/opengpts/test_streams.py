@@ -10,8 +10,10 @@ import redis
 from flask import Flask
 
 from api import sse
+from api.reading import Reading, Snapshot
 from shared.db import Database
 from shared.settings import Settings
+from shared.store.runs import Run
 from tests.conftest import Caller, client_as
 from tests.integration.openai.test_function_tools import WEATHER, call
 from tests.integration.openai.test_streams import working
@@ -75,6 +77,27 @@ def test_the_whole_thread_is_told_with_every_piece_of_the_answer(
     assert said_in(foo, thread["thread_id"]) == events[-2][1]["messages"]
 
 
+def test_an_answer_that_was_there_before_it_was_heard_is_told_as_it_grew(
+    foo: httpx2.Client, worker: Execution, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Reading.rows
+
+    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
+        worker.answer_bell()
+        return rows(read, project_id, run)
+
+    monkeypatch.setattr(Reading, "rows", ended)
+    assert last_said(ask(foo)) == [
+        "You ",
+        "You said: ",
+        "You said: have ",
+        "You said: have a ",
+        "You said: have a good ",
+        "You said: have a good day!",
+        "You said: have a good day!",
+    ]
+
+
 def test_the_run_it_names_is_the_one_on_the_other_wire(
     foo: httpx2.Client, worker: Execution, database: Database, app: Flask, caller: Caller
 ) -> None:
@@ -126,11 +149,10 @@ def test_another_worker_says_a_lost_answer_anew(
     )
 
 
-def test_without_redis_the_answer_is_told_whole(
+def test_an_answer_that_is_not_heard_is_told_whole(
     foo: httpx2.Client, worker: Execution, database: Database, settings: Settings
 ) -> None:
     with redis.Redis.from_url(settings.redis_url) as connection:
-        connection.config_set("maxclients", 10_000)
         connection.client_kill_filter(_type="pubsub")
     with working(worker, database):
         events = ask(foo)
@@ -194,3 +216,26 @@ def test_a_quiet_stream_is_filled_with_pings(
         text = foo.post("runs/stream", json=body).text
     assert "\r\n\r\n: ping - " in text
     assert last_said(parsed(text))[-1] == "a"
+
+
+@pytest.mark.parametrize("heard", [1, 2])
+def test_a_client_that_leaves_changes_nothing(
+    foo: httpx2.Client, app: Flask, worker: Execution, model_server: ModelServer, heard: int
+) -> None:
+    assistant_id = an_assistant(foo)["assistant_id"]
+    thread_id = a_thread(foo, assistant_id, "Why?")["thread_id"]
+    body = {"assistant_id": assistant_id, "thread_id": thread_id, "input": {}}
+    client = app.test_client()
+    client.set_cookie("opengpts_user_id", "foo")
+    answer = client.post("/opengpts/runs/stream", json=body, buffered=False)
+    frames = answer.iter_encoded()
+    if heard == 2:
+        worker.answer_bell()
+    assert [next(frames).decode().partition("\r\n")[0] for _ in range(heard)] == [
+        "event: metadata",
+        "event: data",
+    ][:heard]
+    answer.close()
+    assert not app.extensions["treadle"].listener._streams
+    worker.answer_bell()
+    assert said_in(foo, thread_id)[-1]["content"] == "You said: Why?"

@@ -1,10 +1,13 @@
 import socket
+from pathlib import Path
 
 import pytest
 
+from cli.embedded.home import Home
 from cli.embedded.processes import StartError
 from cli.embedded.programs import Address
-from cli.embedded.stack import beyond_proxies
+from cli.embedded.stack import Stack, beyond_proxies
+from shared.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,26 @@ def test_a_client_on_this_machine_is_given_an_address_it_can_reach(
     host: str, base_url: str
 ) -> None:
     assert Address(host, 8100).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "opened"),
+    [
+        ("127.0.0.1", "", ""),
+        ("localhost", "", ""),
+        ("0.0.0.0", "", None),
+        ("192.0.2.1", "", None),
+        ("0.0.0.0", "key_1", None),
+        ("127.0.0.1", "key_1", None),
+    ],
+)
+def test_a_project_is_opened_by_itself_only_where_this_machine_alone_reaches_it(
+    host: str, given: str, opened: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first key is made its id is empty."""
+    monkeypatch.delenv("TREADLE_OPENGPTS_PROJECT", raising=False)
+    stack = Stack(Settings(host=host, opengpts_project=given), Home(tmp_path), lambda _: None)
+    assert stack.environment().get("TREADLE_OPENGPTS_PROJECT") == opened
 
 
 def test_a_port_in_use_is_refused_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
