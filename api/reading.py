@@ -55,6 +55,10 @@ class Reading:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """A second time changes nothing."""
         self._listening.close()
 
     def hear_of(self, run_id: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from flask import Response, request
 
+from api.reading import Reading
+
 # The name and the body of an event; None where nothing happened for a while.
 Event = tuple[str, Any]
 Events = Iterator[Event | None]
@@ -17,11 +19,14 @@ _DONE = "event: done\ndata: [DONE]\n\n"
 _BEARS_NO_COMMENTS = "azsdk"
 
 
-def response(frames: Iterator[str]) -> Response:
+def response(frames: Iterator[str], read: Reading) -> Response:
+    """Leaves the reading when the response is closed, though its first frame was never asked
+    for."""
     answer = Response(frames, mimetype="text/event-stream")
     answer.headers["Content-Type"] = "text/event-stream; charset=utf-8"
     answer.headers["Cache-Control"] = "no-cache"
     answer.headers["X-Accel-Buffering"] = "no"
+    answer.call_on_close(read.close)
     return answer
 
 

@@ -56,7 +56,7 @@ def respond(
         read.hear_of(beginning.run.id)  # asked for again: the stream is the first run's
     told = _tell(project_id, beginning, read)
     frames = sse.numbered_frames(told, numbered_after) if numbered else sse.frames(told)
-    return sse.response(frames)
+    return sse.response(frames, read)
 
 
 def _tell(project_id: str, beginning: Beginning, read: Reading) -> sse.Events:

@@ -28,7 +28,7 @@ _DRAINING = {"status_code": 503, "message": "The server is restarting. The run g
 def respond(begin: Callable[[str], Beginning]) -> Response:
     """`begin` is given the run's id; what it refuses is a plain error."""
     (run, before), read = reading.begin(new_id("run"), begin)
-    return sse.response(sse.kept_alive(_framed(_tell(run, before, read)), _ping))
+    return sse.response(sse.kept_alive(_framed(_tell(run, before, read)), _ping), read)
 
 
 class _Growing:

@@ -433,3 +433,17 @@ def test_a_client_that_leaves_changes_nothing(
                     break
                 threading.Event().wait(0.01)
             assert tx.value("SELECT status FROM runs") == "completed"
+
+
+def test_a_stream_that_nobody_begins_to_read_is_not_listened_for(
+    app: Flask, caller: Caller, assistant_id: str
+) -> None:
+    listener = app.extensions["treadle"].listener
+    answer = app.test_client().post(
+        "/v1/threads/runs",
+        json={"assistant_id": assistant_id, "stream": True},
+        headers={"Authorization": f"Bearer {caller.secret}"},
+    )
+    assert len(listener._streams) == 1
+    answer.close()
+    assert listener._streams == {}
