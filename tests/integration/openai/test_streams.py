@@ -272,6 +272,7 @@ def test_a_cancelled_run_ends_with_the_partial_message_kept(
     lease: Lease,
     database: Database,
     model_server: ModelServer,
+    redis_url: str,
 ) -> None:
     never = threading.Event()
     model_server.script(
@@ -280,7 +281,9 @@ def test_a_cancelled_run_ends_with_the_partial_message_kept(
     cancelled: list[int] = []
 
     def cancel() -> None:
-        model_server.wait_until_asked()
+        with redis.Redis.from_url(redis_url) as connection:
+            while not connection.keys("treadle:text:*"):
+                threading.Event().wait(0.01)
         with database.autocommit() as tx:
             thread_id, run_id = tx.value("SELECT thread_id || ' ' || id FROM runs").split()
         cancelled.append(http.post(f"threads/{thread_id}/runs/{run_id}/cancel").status_code)
