@@ -1,6 +1,5 @@
 """Messages: what was said in a thread, in order."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -144,12 +143,6 @@ def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:
     )
     assert message is not None
     return message
-
-
-def create_all(
-    tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]
-) -> list[Message]:
-    return [create(tx, project_id, thread_id, message) for message in new]
 
 
 def get(tx: Transaction, project_id: str, thread_id: str, message_id: str) -> Message:

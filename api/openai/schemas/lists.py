@@ -7,8 +7,6 @@ from marshmallow import EXCLUDE, Schema, fields, post_load
 from api.openai.schemas.fields import Choice, QueryWhole, Text
 from shared.store.pages import PageRequest
 
-INCLUDABLE = "step_details.tool_calls[*].file_search.results[*].content"
-
 
 class PageQuery(Schema):
     """Loads a PageRequest. Unknown query parameters are ignored, as on the wire."""
