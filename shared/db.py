@@ -178,6 +178,8 @@ class Session:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        # What each new connection begins with.
+        self.on_connect: Callable[[Transaction], object] = lambda _: None
         self._connection: psycopg.Connection[Any] | None = None
 
     @contextmanager
@@ -186,6 +188,7 @@ class Session:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, **_CONNECT)
+                self.on_connect(Transaction(self._connection))
             tx = Transaction(self._connection)
             yield tx
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:

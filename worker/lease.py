@@ -32,6 +32,8 @@ class Lease:
         self.draining = False
         with session.autocommit() as tx:
             self.worker_id = workers.register(tx)
+        # The lock goes with its session.
+        session.on_connect = lambda tx: workers.lock(tx, self.worker_id)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="lease", daemon=True).start()
@@ -81,10 +83,7 @@ class Lease:
 
     def beat(self) -> None:
         with self._session.autocommit() as tx:
-            if workers.heartbeat(tx, self.worker_id):
-                # After a reconnect the lock is gone with its session; else this changes nothing.
-                workers.lock(tx, self.worker_id)
-            else:
+            if not workers.heartbeat(tx, self.worker_id):
                 lost, self.worker_id = self.worker_id, workers.register(tx)
                 log.warning("worker was given up", extra={"was": lost, "is": self.worker_id})
             held = runs.held_by(tx, self.worker_id)

@@ -30,7 +30,7 @@ def register(tx: Transaction) -> str:
 
 
 def lock(tx: Transaction, worker_id: str) -> None:
-    """Held by the session behind `tx`; taken again where the session already holds it."""
+    """Held by the session behind `tx` until it ends."""
     tx.execute(
         "SELECT pg_try_advisory_lock(%(class)s, number) FROM workers WHERE id = %(id)s",
         {"class": _LOCK_CLASS, "id": worker_id},

@@ -158,6 +158,21 @@ def test_a_worker_that_was_given_up_registers_anew(database: Database, settings:
     session.close()
 
 
+def test_a_worker_that_lost_its_session_is_known_by_its_new_one(
+    database: Database, settings: Settings
+) -> None:
+    session = Session(settings.database_url)
+    lease = Lease(session)
+    was = lease.worker_id
+    session.close()
+    lease.beat()
+    be_silent(database, settings.lease_seconds - 5)
+    round_of(database, settings)
+    lease.beat()
+    assert lease.worker_id == was
+    session.close()
+
+
 def test_a_claim_whose_answer_was_lost_is_given_back(
     database: Database, settings: Settings, caller: Caller
 ) -> None:
