@@ -1,6 +1,8 @@
 """Real servers for every test: an embedded PostgreSQL and Valkey per test process, a database of
 its own per test (a copy of a migrated template), and a scripted model server."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -117,7 +119,11 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 @contextmanager
 def an_app(settings: Settings) -> Iterator[Flask]:
+    """Once it hears events, so that no test depends on how soon."""
     app = create_app(settings)
+    until = time.monotonic() + 5
+    while not app.extensions["treadle"].listener.connected and time.monotonic() < until:
+        threading.Event().wait(0.005)
     yield app
     app.extensions["treadle"].close()
 

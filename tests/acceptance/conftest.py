@@ -34,7 +34,7 @@ class Stack:
         port = _free_port()
         self._start("api", TREADLE_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(f"{url}/readyz"), 30, "the API")
+        wait_until(lambda: _is_ready(f"{url}/readyz"), 30, "the API")
         self.base_urls.append(f"{url}/v1")
         return f"{url}/v1"
 
@@ -103,9 +103,10 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value not in ("", {})}
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
+    """It reaches PostgreSQL, and hears events."""
     try:
-        return httpx2.get(url, timeout=2).status_code == 200
+        return httpx2.get(url, timeout=2).json() == {"postgresql": True, "redis": True}
     except httpx2.TransportError:
         return False
 
