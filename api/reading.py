@@ -123,3 +123,8 @@ def whole(delta: Delta, told: int) -> Delta:
         return delta
     so_far = events.text_so_far(delta["message_id"])
     return {**delta, "at": 0, "text": so_far} if so_far else delta
+
+
+def fresh(delta: Delta, told: int) -> str:
+    """What a delta adds to the `told` characters; nothing if it repeats them or leaves a gap."""
+    return delta["text"][told - delta["at"] :] if delta["at"] <= told else ""

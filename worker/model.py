@@ -95,7 +95,7 @@ class Model:
             else:
                 with self._post(body, deadline) as chunks:
                     completion = orjson.loads(b"".join(chunks))
-            answer = _read_answer(completion)
+            return _read_answer(completion)
         except orjson.JSONDecodeError:
             raise malformed("something that is not JSON") from None
         except openai.APIStatusError as error:
@@ -109,8 +109,6 @@ class Model:
             raise _too_late() from error
         except httpx2.HTTPError as error:
             raise _broken(error) from error
-
-        return answer
 
     @contextmanager
     def _post(self, body: dict[str, Any], deadline: float) -> Generator[Iterator[bytes]]:

@@ -9,7 +9,7 @@ from typing import Any
 from shared.db import Transaction
 from shared.run_state import RunStatus
 from shared.store import claims, messages, run_steps
-from shared.store.messages import NewAnswer
+from shared.store.messages import NewAnswer, text_part
 from shared.store.run_steps import NewStep, RunStep
 from shared.store.runs import Run
 from worker.deltas import Deltas, Place
@@ -119,7 +119,7 @@ def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str)
             tx,
             run,
             deltas.message(),
-            [_text_part(deltas.text)],
+            [text_part(deltas.text)],
             reason,
             run.status.value,
             no_usage(),
@@ -156,14 +156,10 @@ def _store(
 def _content(answer: Answer) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     if answer.text is not None:
-        parts.append(_text_part(answer.text))
+        parts.append(text_part(answer.text))
     if answer.refusal is not None:
         parts.append({"type": "refusal", "refusal": answer.refusal})
     return parts
-
-
-def _text_part(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": {"value": text, "annotations": []}}
 
 
 def _call(call: ToolCall, **extra: None) -> dict[str, Any]:

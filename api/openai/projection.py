@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from api import reading
 from api.openai import bodies
 from api.reading import Snapshot
 from shared.run_state import TERMINAL, RunStatus
-from shared.store.messages import Message
+from shared.store.messages import Message, text_part
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 
@@ -116,11 +117,8 @@ class Projection:
         opened = self._open
         if opened is None or opened.message is None or delta["kind"] != "text":
             return
-        told = len(opened.text)
-        fresh = delta["text"][max(0, told - delta["at"]) :]
-        if delta["at"] > told or not fresh:
-            return
-        yield from self._say(opened, fresh)
+        if fresh := reading.fresh(delta, len(opened.text)):
+            yield from self._say(opened, fresh)
 
     def _say(self, opened: _Open, text: str) -> Iterator[Event]:
         assert opened.message is not None
@@ -145,9 +143,8 @@ class Projection:
         if delta["kind"] == "call" and delta["index"] == len(opened.calls):
             yield from self._begin_call(opened, delta["id"], delta["name"])
         elif delta["kind"] == "arguments" and delta["index"] < len(opened.calls):
-            told = len(opened.calls[delta["index"]])
-            fresh = delta["text"][max(0, told - delta["at"]) :]
-            if delta["at"] <= told and fresh:
+            fresh = reading.fresh(delta, len(opened.calls[delta["index"]]))
+            if fresh:
                 yield from self._add_arguments(opened, delta["index"], fresh)
 
     def _begin_call(self, opened: _Open, id_: str, name: str) -> Iterator[Event]:
@@ -224,12 +221,11 @@ class Projection:
         """The run ended under an open step that was never stored."""
         at = datetime.now(UTC)
         if opened.message is not None:
-            content = [{"type": "text", "text": {"value": opened.text, "annotations": []}}]
             reason = {"reason": _INCOMPLETE_BY_END.get(run.status, "run_failed")}
             incomplete = replace(
                 opened.message,
                 status="incomplete",
-                content=content if opened.text else [],
+                content=[text_part(opened.text)] if opened.text else [],
                 incomplete_at=at,
                 incomplete_details=reason,
             )

@@ -158,9 +158,15 @@ def stream_run(thread_id: str, run_id: str) -> Any:
 
 def _once(act: Callable[[Transaction], runs.Run]) -> runs.Run:
     """The run that the request is about; asked for again, the same, as it is now."""
+    made: list[runs.Run] = []
+
+    def make() -> dict[str, str]:
+        made.append(act(tx))
+        return _name(made[0])
+
     with transaction() as tx:
-        named = once(tx, lambda: _name(act(tx)))
-        return runs.get(tx, project_id(), named["thread_id"], named["run_id"])
+        named = once(tx, make)
+        return made[0] if made else runs.get(tx, project_id(), named["thread_id"], named["run_id"])
 
 
 def _name(run: runs.Run) -> dict[str, str]:

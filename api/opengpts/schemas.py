@@ -7,7 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
 from api.opengpts.faults import MISSING, NULL, Fault, fault
 from shared.ids import is_wellformed
-from shared.store.messages import NewMessage
+from shared.store.messages import NewMessage, text_part
 
 LONGEST_CONTENT = 256_000
 LONGEST_NAME = 256
@@ -136,22 +136,18 @@ class Content(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, list):
-            return [_text(super()._deserialize(value, attr, data, **options))]
+            return [text_part(super()._deserialize(value, attr, data, **options))]
         return [self._part(part, attr, data) for part in value]
 
     def _part(self, part: Any, attr: str | None, data: Any) -> dict[str, Any]:
         match part:
             case str(text) | {"type": "text", "text": str(text)}:
-                return _text(super()._deserialize(text, attr, data))
+                return text_part(super()._deserialize(text, attr, data))
             case {"type": "image_url", "image_url": str(url) | {"url": str(url)}}:
                 address = super()._deserialize(url, attr, data)
                 return {"type": "image_url", "image_url": {"url": address, "detail": "auto"}}
             case _:
                 raise fault("a part must be text or an image_url", "value_error")
-
-
-def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": {"value": text, "annotations": []}}
 
 
 class Kind(Text):

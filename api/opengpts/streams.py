@@ -46,11 +46,9 @@ class _Growing:
         if (delta["fence"], delta["message_id"]) != (self._fence, self.message_id):
             self._fence, self.message_id, self.text = delta["fence"], delta["message_id"], ""
         delta = reading.whole(delta, len(self.text))
-        fresh = delta["text"][max(0, len(self.text) - delta["at"]) :]
-        if delta["at"] > len(self.text) or not fresh:
-            return False
+        fresh = reading.fresh(delta, len(self.text))
         self.text += fresh
-        return True
+        return bool(fresh)
 
     def length_of(self, message_id: str) -> int:
         return len(self.text) if message_id == self.message_id else 0

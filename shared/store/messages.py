@@ -73,6 +73,11 @@ class Said:
     run_id: str | None = None
 
 
+def text_part(text: str) -> dict[str, Any]:
+    """A text as the wire shows it among a message's parts."""
+    return {"type": "text", "text": {"value": text, "annotations": []}}
+
+
 def create(
     tx: Transaction,
     project_id: str,

@@ -16,7 +16,7 @@ from api.openai.schemas.fields import (
     UnixTime,
     WireSchema,
 )
-from shared.store.messages import NewMessage
+from shared.store.messages import NewMessage, text_part
 
 LONGEST_CONTENT = 256_000
 _DETAILS = ("auto", "low", "high")
@@ -39,7 +39,7 @@ class _TextPart(WireSchema):
     text = Text(required=True, longest=LONGEST_CONTENT)
 
     def loaded(self, data: dict[str, Any]) -> Any:
-        return {"type": "text", "text": {"value": data["text"], "annotations": []}}
+        return text_part(data["text"])
 
 
 class _ImageUrlPart(WireSchema):
@@ -79,7 +79,7 @@ class Content(ListOf):
             Text(longest=LONGEST_CONTENT).deserialize(value)
             if not value:
                 raise refuse("invalid_value", "Message content must be non-empty.")
-            return [{"type": "text", "text": {"value": value, "annotations": []}}]
+            return [text_part(value)]
         if isinstance(value, list):
             check_length(value, 1, None)
         return super()._deserialize(value, attr, data, **rest)
