@@ -89,15 +89,22 @@ def update_thread(
 
 
 def add_message(
-    tx: Transaction, project_id: str, thread_id: str, new: NewMessage, sent: Sent = Sent()
+    tx: Transaction,
+    project_id: str,
+    thread_id: str,
+    new: NewMessage,
+    sent: Sent = Sent(),
+    *,
+    may_wait: bool = False,
 ) -> Message:
-    """Sent again, it gives the message that its first try made."""
+    """Sent again, it gives the message that its first try made. One that may wait stands behind the
+    answers of all runs that there are now."""
     thread = threads.lock(tx, project_id, thread_id)
     if sent.again and sent.sha256 is not None:
         made = messages.made_by(tx, thread.id, sent.sha256)
         if made is not None:
             return made
-    active = runs.active_on(tx, thread.id)
+    active = None if may_wait else runs.active_on(tx, thread.id)
     if active is not None:
         raise Conflict(f"Can't add messages to {thread.id} while a run {active} is active.")
     return messages.create(tx, project_id, thread.id, new, sent.sha256)
@@ -111,15 +118,17 @@ def start_run(
     life_seconds: int,
     run_id: str | None = None,
     sent: Sent = Sent(),
+    *,
+    may_wait: bool = False,
 ) -> Run:
     """A `run_id` is given where its stream already listens for it. Sent again, the request gives
-    the run that its first try made."""
+    the run that its first try made. One that may wait gets in line on a busy thread."""
     thread = threads.lock(tx, project_id, thread_id)
     if sent.again and sent.sha256 is not None:
         made = runs.made_by(tx, thread.id, sent.sha256)
         if made is not None:
             return made
-    return _start(tx, thread, request, life_seconds, run_id, sent.sha256)
+    return _start(tx, thread, request, life_seconds, run_id, sent.sha256, may_wait=may_wait)
 
 
 def start_thread_and_run(
@@ -204,10 +213,14 @@ def _start(
     life_seconds: int,
     run_id: str | None,
     request_sha256: bytes | None = None,
+    *,
+    may_wait: bool = False,
 ) -> Run:
-    """The thread is locked, or is this transaction's own."""
+    """The thread is locked, or is this transaction's own. The run's place is behind the messages
+    that come with it."""
     assistant = assistants.get(tx, thread.project_id, request.assistant_id)
     options = _resolve(assistant, request)
+    _add(tx, thread, request.additional_messages or ())
     run = transitions.create(
         tx,
         thread.project_id,
@@ -218,8 +231,8 @@ def _start(
         run_id=run_id,
         streamed=request.stream,
         request_sha256=request_sha256,
+        may_wait=may_wait,
     )
-    _add(tx, thread, request.additional_messages or ())
     if not options.instructions and not messages.has_user_message(tx, thread.id):
         raise Conflict(
             "Run creation requires a Thread with a user message or an assistant with instructions.",

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7EAD1E
+_OUTSIDE = "-- outside a transaction\n"
+_APPLIED = "INSERT INTO schema_migrations (name) VALUES (%s)"
 
 # Seconds until a request that finds no connection is told 503: where PostgreSQL cannot be reached,
 # and where it can but everybody wants it.
@@ -205,22 +207,40 @@ class Session:
 def migrate(url: str) -> list[str]:
     """Applies what is missing, in order, one transaction each. Returns the names applied.
 
-    Forward only; each file must suit the version that runs meanwhile. Several processes may start
-    this at once: one works, the others wait for it.
+    Forward only; each file must suit the version that runs meanwhile. One that begins with
+    `-- outside a transaction`, as building an index beside living writers demands, is applied
+    statement by statement, and from its beginning again if it was cut off. Several processes may
+    start this at once: one works, the others wait for it.
     """
     with _connection_for_migrations(url) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        _wait_for_our_turn(connection)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         missing = _missing(connection)
         for path in missing:
+            # A file of this package, not a caller's words.
+            script = cast("LiteralString", path.read_text())
+            if script.startswith(_OUTSIDE):
+                for statement in script.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(_APPLIED, [path.name])
+                continue
             with connection.transaction():
-                # A file of this package, not a caller's words.
-                connection.execute(cast("LiteralString", path.read_text()))
-                connection.execute("INSERT INTO schema_migrations (name) VALUES (%s)", [path.name])
+                connection.execute(script)
+                connection.execute(_APPLIED, [path.name])
         return [path.name for path in missing]
+
+
+def _wait_for_our_turn(connection: psycopg.Connection[Any]) -> None:
+    """Asks again and again: who slept in PostgreSQL for the lock would hold a snapshot, and an
+    index that is built concurrently waits for all of those."""
+    while True:
+        taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [_MIGRATION_LOCK]).fetchone()
+        if taken is not None and taken[0]:
+            return
+        time.sleep(0.1)
 
 
 def require_migrated(url: str) -> None:

@@ -152,6 +152,12 @@ class Settings:
     body_bytes: int = _setting(
         "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
     )
+    busy_thread: str = _setting(
+        "TREADLE_BUSY_THREAD",
+        "reject",
+        _one_of("reject", "queue"),
+        "another run or message while a thread's run goes on: reject, or queue",
+    )
     strict_beta: bool = _setting(
         "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"
     )

@@ -140,6 +140,6 @@ class Execution:
 
 
 def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:
-    said = messages.history(tx, run.thread_id, prompt.last_messages(run))
+    said = messages.history(tx, run.thread_id, last=prompt.last_messages(run), until=run)
     # Without tools every run has one turn, the first.
     return said, run_steps.of_run(tx, run.id) if run.tools else []

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import jsonify
 
-from api import operations
+from api import busy, operations
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
@@ -24,13 +24,15 @@ blueprint = Blueprint("messages", "What was said in a thread, in order.")
 @blueprint.arguments(CreateMessage())
 @blueprint.response(200, Message())
 def create_message(new: NewMessage, thread_id: str) -> Any:
-    """Add a message to a thread that has no active run."""
+    """Add a message to a thread that has no active run, or behind the answers of those it has."""
     with transaction() as tx:
         return jsonify(once(tx, lambda: bodies.message(_add(tx, thread_id, new))))
 
 
 def _add(tx: Transaction, thread_id: str, new: NewMessage) -> messages.Message:
-    return operations.add_message(tx, project_id(), thread_id, new, sent())
+    return operations.add_message(
+        tx, project_id(), thread_id, new, sent(), may_wait=busy.may_wait()
+    )
 
 
 @blueprint.route("/threads/<thread_id>/messages", methods=["GET"])

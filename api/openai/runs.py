@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from api import operations
+from api import busy, operations
 from api.auth import project_id
 from api.openai import bodies, streams
 from api.openai.blueprint import Blueprint
@@ -37,9 +37,12 @@ blueprint = Blueprint("runs", "An assistant answering in a thread.")
 def create_run(asked: RunRequest, thread_id: str) -> Any:
     """Start a run on a thread; with `stream`, answer with its events."""
     project, life = project_id(), runtime().settings.run_seconds
+    wait = busy.may_wait()
 
     def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
-        return operations.start_run(tx, project, thread_id, asked, life, run_id, sent())
+        return operations.start_run(
+            tx, project, thread_id, asked, life, run_id, sent(), may_wait=wait
+        )
 
     def begin(run_id: str) -> Beginning:
         return Beginning(_once(lambda tx: start(tx, run_id)), Projection.begin)

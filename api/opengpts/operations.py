@@ -4,7 +4,7 @@ that every dialect shares on the other. The rules are theirs."""
 from collections.abc import Sequence
 from uuid import uuid4
 
-from api import operations
+from api import busy, operations
 from api.opengpts import configuration
 from api.opengpts.schemas import GivenAssistant, GivenRun, GivenThread
 from api.operations import RunRequest
@@ -55,8 +55,9 @@ def _new_thread(tx: Transaction, owner: Owner) -> str:
 def add_messages(tx: Transaction, owner: Owner, thread_id: str, new: Sequence[NewMessage]) -> None:
     """All or none."""
     thread = opengpts.get_thread(tx, owner, thread_id)
+    wait = busy.may_wait()
     for message in new:
-        operations.add_message(tx, owner.project_id, thread.thread_id, message)
+        operations.add_message(tx, owner.project_id, thread.thread_id, message, may_wait=wait)
 
 
 def start_run(
@@ -75,11 +76,17 @@ def start_run(
         stream=run_id is not None,
     )
     return operations.start_run(
-        tx, owner.project_id, thread.thread_id, request, life_seconds, run_id
+        tx,
+        owner.project_id,
+        thread.thread_id,
+        request,
+        life_seconds,
+        run_id,
+        may_wait=busy.may_wait(),
     )
 
 
 def history(tx: Transaction, owner: Owner, thread_id: str) -> list[Said] | None:
     """All that was said, oldest first; None where there is no such thread."""
     thread = opengpts.find_thread(tx, owner, thread_id)
-    return None if thread is None else messages.history(tx, thread.thread_id, None)
+    return None if thread is None else messages.history(tx, thread.thread_id)

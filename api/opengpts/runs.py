@@ -31,7 +31,7 @@ def stream_run(given: GivenRun) -> Any:
     def begin(run_id: str) -> streams.Beginning:
         with transaction() as tx:
             run = operations.start_run(tx, user, given, life, run_id)
-            return run, messages.history(tx, run.thread_id, None)
+            return run, messages.history(tx, run.thread_id)
 
     return streams.respond(begin)
 

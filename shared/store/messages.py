@@ -28,6 +28,11 @@ _CURSOR = (
 )
 
 
+# The sequence grows by so much, which leaves room for the messages of a run behind its place.
+_ROOM = 1048576
+_NO_END = 2**63 - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewMessage:
     """`content` is a list of parts as the wire shows them, `{"type": "text", "text": {…}}`."""
@@ -120,19 +125,21 @@ def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message |
 
 
 def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:
-    """What the model said, in the transaction that ends the run."""
+    """What the model said, at the run's place in the thread, behind what the run said before."""
     incomplete = answer.incomplete_reason is not None
     message = tx.one(
         Message,
         "INSERT INTO messages (id, project_id, thread_id, created_at, role, content, attachments,"
-        " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details)"
-        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, to_timestamp(%(created_at)s), 'assistant',"
-        " %(content)s, '[]',"
-        " '{}', %(assistant_id)s, %(run_id)s, %(status)s,"
+        " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details,"
+        " sequence) VALUES (%(id)s, %(project_id)s, %(thread_id)s, to_timestamp(%(created_at)s),"
+        " 'assistant', %(content)s, '[]', '{}', %(assistant_id)s, %(run_id)s, %(status)s,"
         " CASE WHEN NOT %(incomplete)s THEN now() END, CASE WHEN %(incomplete)s THEN now() END,"
-        " %(incomplete_details)s) RETURNING " + _COLUMNS,
+        " %(incomplete_details)s, coalesce(1 + coalesce("
+        "(SELECT max(sequence) FROM messages WHERE run_id = %(run_id)s), %(place)s),"
+        " nextval('messages_sequence_seq'))) RETURNING " + _COLUMNS,
         {
             "id": answer.id,
+            "place": run.place,
             "created_at": answer.created_at,
             "project_id": run.project_id,
             "thread_id": run.thread_id,
@@ -228,13 +235,21 @@ def of_run(tx: Transaction, thread_id: str, run_id: str) -> list[Message]:
     )
 
 
-def history(tx: Transaction, thread_id: str, last: int | None) -> list[Said]:
-    """The thread's messages, oldest first; `last` limits them to the newest."""
+def history(
+    tx: Transaction, thread_id: str, *, last: int | None = None, until: Run | None = None
+) -> list[Said]:
+    """The thread's messages, oldest first; `last` limits them to the newest, `until` to those that
+    the run knows: what was said before it was created, and its own."""
+    place = None if until is None else until.place
     newest_first = tx.all(
         Said,
         "SELECT id, run_id, role, content FROM messages WHERE thread_id = %(thread_id)s"
-        " ORDER BY sequence DESC LIMIT %(last)s",
-        {"thread_id": thread_id, "last": last},
+        " AND sequence < %(end)s ORDER BY sequence DESC LIMIT %(last)s",
+        {
+            "thread_id": thread_id,
+            "last": last,
+            "end": _NO_END if place is None else place + _ROOM,
+        },
     )
     return newest_first[::-1]
 

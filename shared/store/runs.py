@@ -22,12 +22,15 @@ COLUMNS = (
     + OPTIONS
     + ", expires_at, started_at, completed_at, failed_at, cancelled_at, required_action,"
     " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
-    " streamed"
+    " streamed, place, followed"
 )
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
     " AND run_after <= now() AND expires_at > now()"
 )
+ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
+BUSY = ACTIVE + " AND run_after < 'infinity'"
+IN_LINE = "status = 'queued' AND run_after = 'infinity'"
 _SELECT = (
     "SELECT "
     + COLUMNS
@@ -77,6 +80,8 @@ class Run(RunOptions):
     lapses: int
     model_failures: int
     streamed: bool
+    place: int | None  # where its answers stand, see messages; None for runs of older versions
+    followed: bool  # others stand in line behind it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", RunStatus(self.status))
@@ -169,9 +174,16 @@ def be_streamed(tx: Transaction, run_id: str) -> None:
 def active_on(tx: Transaction, thread_id: str) -> str | None:
     """The id of the run that keeps the thread busy."""
     return tx.value(
-        "SELECT id FROM runs WHERE thread_id = %(thread_id)s"
-        " AND status IN ('queued', 'in_progress', 'requires_action', 'cancelling')",
-        {"thread_id": thread_id},
+        "SELECT id FROM runs WHERE thread_id = %(thread_id)s AND " + BUSY, {"thread_id": thread_id}
+    )
+
+
+def count_in_line(tx: Transaction, thread_id: str) -> int:
+    return int(
+        tx.value(
+            "SELECT count(*) FROM runs WHERE thread_id = %(thread_id)s AND " + IN_LINE,
+            {"thread_id": thread_id},
+        )
     )
 
 

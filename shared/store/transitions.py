@@ -10,13 +10,26 @@ from shared import events, queue
 from shared.db import Transaction
 from shared.errors import Conflict
 from shared.ids import new_id
-from shared.run_state import STOPPED, RunStatus, before
-from shared.store.runs import COLUMNS, OPTIONS, Run, RunOptions, active_on
+from shared.run_state import STOPPED, TERMINAL, RunStatus, before
+from shared.store.runs import (
+    ACTIVE,
+    BUSY,
+    COLUMNS,
+    IN_LINE,
+    OPTIONS,
+    Run,
+    RunOptions,
+    active_on,
+    count_in_line,
+)
 
 _JSON = frozenset(
     {"tools", "tool_resources", "metadata", "truncation_strategy", "tool_choice", "response_format"}
 )
 _ENDED_OTHERWISE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
+
+# Runs that may stand in line on one thread.
+MOST_IN_LINE = 100
 
 R = TypeVar("R", bound=Run)
 
@@ -24,8 +37,9 @@ R = TypeVar("R", bound=Run)
 def change(
     tx: Transaction, row: type[R], to: RunStatus, query: LiteralString, parameters: dict[str, Any]
 ) -> list[R]:
-    """A queued run rings, a stopped one wakes its readers, and where a run ends without an answer
-    its open step shares its fate. `query` guards itself by `status = ANY(%(before)s)`."""
+    """A queued run rings, a stopped one wakes its readers, one that ended calls who stands in line
+    behind it, and where a run ends without an answer its open step shares its fate. `query` guards
+    itself by `status = ANY(%(before)s)`."""
     if to not in _ENDED_OTHERWISE:
         changed = tx.all(row, query, {**parameters, "before": before(to)})
     else:
@@ -39,6 +53,8 @@ def change(
             tx.after_commit(events.publish_stopped, run.id)
         if run.streamed:
             tx.after_commit(events.publish_changed, run.id)
+        if run.status in TERMINAL and run.followed:
+            _call_next(tx, run.thread_id)
     return changed
 
 
@@ -53,9 +69,13 @@ def create(
     run_id: str | None = None,
     streamed: bool = False,
     request_sha256: bytes | None = None,
+    may_wait: bool = False,
 ) -> Run:
-    """The thread must be locked. Raises Conflict while another run of it is active."""
-    active = active_on(tx, thread_id)
+    """The thread must be locked. Raises Conflict while another run of it is active, or gets in line
+    behind that if it may. Those ahead live at most until the last of them expires, and then this
+    one's life begins."""
+    in_line = _get_in_line(tx, thread_id) if may_wait else False
+    active = None if in_line else active_on(tx, thread_id)
     if active is not None:
         raise Conflict(f"Thread {thread_id} already has an active run {active}.")
     values = {
@@ -66,11 +86,15 @@ def create(
         Run,
         RunStatus.QUEUED,
         "INSERT INTO runs (id, project_id, thread_id, assistant_id, streamed, request_sha256,"
-        " expires_at, "
+        " life_seconds, expires_at, run_after, "
         + OPTIONS
         + ") VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
         " %(streamed)s, %(request_sha256)s,"
-        " clock_timestamp() + make_interval(secs => %(life_seconds)s),"
+        " %(life_seconds)s, make_interval(secs => %(life_seconds)s) + CASE WHEN %(in_line)s THEN"
+        " (SELECT max(expires_at) FROM runs WHERE thread_id = %(thread_id)s AND "
+        + ACTIVE
+        + ") ELSE clock_timestamp() END,"
+        " CASE WHEN %(in_line)s THEN 'infinity' ELSE clock_timestamp() END,"
         " %(model)s, %(instructions)s,"
         " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
         " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
@@ -85,6 +109,7 @@ def create(
             "thread_id": thread_id,
             "assistant_id": assistant_id,
             "life_seconds": life_seconds,
+            "in_line": in_line,
         },
     )
     return created[0]
@@ -127,6 +152,38 @@ def cancel(tx: Transaction, run: Run) -> Run:
             {"id": run.id},
         )
     return cancelling
+
+
+def _get_in_line(tx: Transaction, thread_id: str) -> bool:
+    """Whether there is a run to stand behind, and it is bound to call at its end: it is told so in
+    its own row, which its end must take. Who ended meanwhile may have called the next, so that one
+    is told instead."""
+    while active_on(tx, thread_id) is not None:
+        told = tx.execute(
+            "UPDATE runs SET followed = TRUE WHERE thread_id = %(thread_id)s AND " + BUSY,
+            {"thread_id": thread_id},
+        )
+        if told:
+            if count_in_line(tx, thread_id) >= MOST_IN_LINE:
+                raise Conflict(
+                    f"Thread {thread_id} already has {MOST_IN_LINE} runs that wait for their turn."
+                )
+            return True
+    return False
+
+
+def _call_next(tx: Transaction, thread_id: str) -> None:
+    called = tx.execute(
+        "WITH next AS (SELECT id FROM runs WHERE thread_id = %(thread_id)s AND "
+        + IN_LINE
+        + " ORDER BY sequence LIMIT 1 FOR NO KEY UPDATE)"
+        " UPDATE runs SET run_after = clock_timestamp(),"
+        " expires_at = clock_timestamp() + make_interval(secs => life_seconds), followed = TRUE"
+        " FROM next WHERE runs.id = next.id",
+        {"thread_id": thread_id},
+    )
+    if called:
+        tx.after_commit(queue.ring)
 
 
 def _end_open_steps(tx: Transaction, to: RunStatus, run_ids: list[str]) -> None:

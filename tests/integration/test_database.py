@@ -5,11 +5,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 
 from shared import db
 from shared.db import Database
-from shared.errors import Unavailable
+from shared.errors import SettingsError, Unavailable
 
 
 def test_where_everybody_wants_a_connection_one_waits_for_it(
@@ -40,3 +41,19 @@ def test_where_there_is_no_server_one_is_told_soon() -> None:
             with pytest.raises(Unavailable), nowhere.autocommit():
                 raise AssertionError
     assert time.monotonic() - began < 10
+
+
+def test_a_migration_that_builds_an_index_beside_writers_can_be_repeated_after_a_crash(
+    database_url: str,
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM schema_migrations WHERE name LIKE '0004%'")
+        connection.execute("DROP INDEX runs_in_line")
+    with pytest.raises(SettingsError):
+        db.require_migrated(database_url)
+    with ThreadPoolExecutor(3) as pool:
+        applied = [*pool.map(db.migrate, [database_url] * 3)]
+    assert sorted(applied) == [[], [], ["0004_one_run_at_a_time.sql"]]
+    with psycopg.connect(database_url) as connection:
+        invalid = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+        assert invalid.fetchone() == (0,)

@@ -358,5 +358,5 @@ def test_after_the_end_the_thread_takes_messages_in_order(
     with database.transaction() as tx:
         operations.add_message(tx, caller.project_id, run.thread_id, a_message("And?"))
     with database.autocommit() as tx:
-        said = messages.history(tx, run.thread_id, None)
+        said = messages.history(tx, run.thread_id)
     assert [one.content[0]["text"]["value"] for one in said] == ["Why?", "You said: Why?", "And?"]
