@@ -31,6 +31,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/tokenize":
+            self.server.model.tokenize(self, body)
+            return
         try:
             self.server.model.reply_to(body)(self, body)
         except (BrokenPipeError, ConnectionResetError):
@@ -83,6 +86,7 @@ class ModelServer:
         self.requests: list[dict[str, Any]] = []
         self.models: Reply = list_models("scripted")
         self.times_listed = 0
+        self.tokenize: Reply = fail(404)
         self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
@@ -103,6 +107,7 @@ class ModelServer:
     def reset(self) -> None:
         self.models = list_models("scripted")
         self.times_listed = 0
+        self.tokenize = fail(404)
         self._script.clear()
         self._by_question.clear()
         self.requests.clear()

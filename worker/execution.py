@@ -99,7 +99,8 @@ class Execution:
         heard = run.streamed and events.has_streams(run.id)
         deltas = Deltas(run, len(steps), heard=heard)
         try:
-            chat = prompt.build(run, said, self._settings.context_tokens, steps)
+            count = self._model.tokens.of(run.model)
+            chat = prompt.build(run, said, self._settings.context_tokens, steps, count)
             request = outcome.completion(run, chat, steps)
             answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
         except CallCut:

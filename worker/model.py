@@ -23,6 +23,7 @@ from shared.settings import Settings
 from worker.chunks import malformed, read_stream
 from worker.connections import Call, Transport
 from worker.deltas import Deltas
+from worker.tokens import Tokens
 
 _CONNECT_SECONDS = 5.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -53,6 +54,7 @@ class Answer:
 
 class Model:
     def __init__(self, settings: Settings) -> None:
+        self.tokens = Tokens(settings)
         self._settings = settings
         self._clients = [
             openai.OpenAI(
@@ -69,6 +71,7 @@ class Model:
         self._turns = itertools.cycle(self._clients)
 
     def close(self) -> None:
+        self.tokens.close()
         for client in self._clients:
             client.close()
 

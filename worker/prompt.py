@@ -1,16 +1,16 @@
-"""From a run and its thread to the model's messages. Pure.
+"""From a run and its thread to the model's messages. Pure, but for the count of tokens given."""
 
-Tokens are estimated, one per three bytes of UTF-8 and a few per message: no tokenizer fits every
-model, and an estimate that is too high only drops a message early.
-"""
-
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from shared.errors import ModelError
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
+from worker.tokens import Count, estimate
 
 ChatMessage = dict[str, Any]
 
@@ -21,7 +21,11 @@ _ANSWER_SHARE = 4
 
 
 def build(
-    run: Run, said: Sequence[Said], context_tokens: int, steps: Sequence[RunStep] = ()
+    run: Run,
+    said: Sequence[Said],
+    context_tokens: int,
+    steps: Sequence[RunStep] = (),
+    count: Count = estimate,
 ) -> list[ChatMessage]:
     """Instructions first, then the conversation, its middle dropped where it does not fit, then
     what this run has said and called so far, whole.
@@ -35,7 +39,12 @@ def build(
     turns = [message for step in steps for message in _turn(step, own)]
     budget = _budget(run, context_tokens)
     if budget is not None:
-        chat = _fit(chat, budget - sum(map(tokens, [*system, *turns])))
+        tools = orjson.dumps(run.tools or []).decode()
+
+        def fits(kept: Sequence[ChatMessage]) -> bool:
+            return _cost([*system, *kept, *turns], tools, budget, count) <= budget
+
+        chat = _fit(chat, fits)
     return [*system, *chat, *turns]
 
 
@@ -45,18 +54,29 @@ def last_messages(run: Run) -> int | None:
     return strategy["last_messages"] if strategy["type"] == "last_messages" else None
 
 
-def tokens(message: ChatMessage) -> int:
-    """The estimate."""
-    content = message["content"]
+def _cost(chat: Sequence[ChatMessage], tools: str, budget: int, count: Count) -> int:
+    """Tokens, or bytes where not even those exceed the budget: a token is a byte at least, so most
+    prompts need no counting."""
+    beside = _MESSAGE_TOKENS * len(chat)
+    texts = [tools]
+    for message in chat:
+        for text in _texts(message):
+            texts.append(text or "")
+            beside += 0 if text is not None else _IMAGE_TOKENS
+    text = "\n".join(texts)
+    size = len(text.encode())
+    return beside + (size if beside + size <= budget else count(text))
+
+
+def _texts(message: ChatMessage) -> Iterator[str | None]:
+    """None for each image."""
     if "tool_calls" in message:
-        content = str(message["tool_calls"])
-    if isinstance(content, str):
-        return _MESSAGE_TOKENS + len(content.encode()) // 3
-    parts: list[dict[str, Any]] = content
-    return _MESSAGE_TOKENS + sum(
-        len(part["text"].encode()) // 3 if part["type"] == "text" else _IMAGE_TOKENS
-        for part in parts
-    )
+        yield str(message["tool_calls"])
+    elif isinstance(message["content"], str):
+        yield message["content"]
+    else:
+        for part in message["content"]:
+            yield part["text"] if part["type"] == "text" else None
 
 
 def _budget(run: Run, context_tokens: int) -> int | None:
@@ -67,21 +87,20 @@ def _budget(run: Run, context_tokens: int) -> int | None:
     return min(limits) if limits else None
 
 
-def _fit(chat: list[ChatMessage], budget: int) -> list[ChatMessage]:
-    """The newest message always, the first if it fits, then backwards from the newest."""
-    if sum(map(tokens, chat)) <= budget or len(chat) < 2:
+def _fit(
+    chat: list[ChatMessage], fits: Callable[[Sequence[ChatMessage]], bool]
+) -> list[ChatMessage]:
+    """The newest message always, the first if it fits, then as many before the newest as fit."""
+    if len(chat) < 2 or fits(chat):
         return chat
-    first, middle, newest = chat[0], chat[1:-1], chat[-1]
-    left = budget - tokens(newest)
-    kept_first = [first] if tokens(first) <= left else []
-    left -= sum(map(tokens, kept_first))
-    kept = [newest]
-    for message in reversed(middle):
-        left -= tokens(message)
-        if left < 0:
-            break
-        kept.append(message)
-    return [*kept_first, *kept[::-1]]
+    first, rest = chat[:1], chat[1:]
+    if not fits([*first, rest[-1]]):
+        first = []
+    # One message more never costs less, so the first number too many is found by halving.
+    too_many = bisect_left(
+        range(2, len(rest) + 1), True, key=lambda number: not fits([*first, *rest[-number:]])
+    )
+    return [*first, *rest[-(1 + too_many) :]]
 
 
 def _turn(step: RunStep, own: Mapping[str, Said]) -> list[ChatMessage]:

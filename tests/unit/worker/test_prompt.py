@@ -10,7 +10,8 @@ from shared.run_state import RunStatus
 from shared.store.messages import Said
 from shared.store.runs import Run
 from worker import prompt
-from worker.prompt import ChatMessage, tokens
+from worker.prompt import ChatMessage
+from worker.tokens import Count, estimate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,8 +43,13 @@ def contents(chat: list[ChatMessage]) -> list[str]:
     return [message["content"] for message in chat if message["role"] != "system"]
 
 
-def cost(*texts: str) -> int:
-    return sum(tokens({"role": "user", "content": one}) for one in texts)
+def cost(*texts: str, count: Count = estimate) -> int:
+    """Of messages without tools, as the prompt reckons it."""
+    return 8 * len(texts) + count("\n".join(["[]", *texts]))
+
+
+def cost_of(chat: list[ChatMessage]) -> int:
+    return cost(*(message["content"] for message in chat))
 
 
 def test_instructions_come_first_and_the_conversation_in_order() -> None:
@@ -109,9 +115,34 @@ def test_a_file_that_cannot_be_shown_is_refused_with_a_reason() -> None:
 
 def test_tokens_are_estimated_high_rather_than_low() -> None:
     for sample in ("word " * 100, "语言模型" * 100, "😀" * 100, '{"a": [1, 2, 3]}' * 50):
-        assert tokens({"role": "user", "content": sample}) >= len(sample.encode()) // 4
+        assert estimate(sample) >= len(sample.encode()) // 4
+
+
+def test_an_image_costs_a_thousand_tokens_and_tools_what_they_say() -> None:
     image = {"type": "image_url", "image_url": {"url": "x"}}
-    assert tokens({"role": "user", "content": [image]}) > 500
+    told = [*said("one"), Said("user", [image])]
+    asked = {"instructions": None, "tools": []}
+    assert len(prompt.build(a_run(max_prompt_tokens=1030, **asked), told, 0)) == 2
+    assert len(prompt.build(a_run(max_prompt_tokens=1000, **asked), told, 0)) == 1
+    tools = [{"type": "function", "function": {"name": "x" * 600}}]
+    texts = said("x" * 300, "x" * 300)
+    assert len(prompt.build(a_run(max_prompt_tokens=256), texts, 0)) == 3
+    assert len(prompt.build(a_run(max_prompt_tokens=256, tools=tools), texts, 0)) == 2
+
+
+def test_where_tokens_can_be_counted_the_count_decides() -> None:
+    texts = ["word " * 60 for _ in range(10)]
+    words = lambda text: len(text.split())  # noqa: E731
+    run = a_run(max_prompt_tokens=300, instructions=None)
+    assert len(prompt.build(run, said(*texts), 0)) == 2
+    assert len(prompt.build(run, said(*texts), 0, count=words)) == 4
+
+
+def test_a_prompt_that_fits_with_a_token_for_each_byte_is_not_counted() -> None:
+    def count(_: str) -> int:
+        raise AssertionError
+
+    assert len(prompt.build(a_run(), said("x" * 900, "y"), 4096, count=count)) == 3
 
 
 def test_nothing_is_dropped_where_the_context_is_unknown_or_large_enough() -> None:
@@ -122,8 +153,7 @@ def test_nothing_is_dropped_where_the_context_is_unknown_or_large_enough() -> No
 
 def test_the_middle_is_dropped_first() -> None:
     texts = [f"{number}" + "x" * 297 for number in range(10)]
-    system = tokens({"role": "system", "content": "Be brief."})
-    budget = system + cost(texts[0], *texts[-3:])
+    budget = cost("Be brief.", texts[0], *texts[-3:])
     chat = prompt.build(a_run(max_prompt_tokens=budget), said(*texts), 0)
     assert chat[0]["role"] == "system"
     assert contents(chat) == [texts[0], *texts[-3:]]
@@ -145,9 +175,9 @@ def test_the_answer_has_its_share_of_the_context() -> None:
     half = prompt.build(a_run(max_completion_tokens=1500), said(*texts), 3000)
     more = prompt.build(a_run(max_completion_tokens=500), said(*texts), 3000)
     unsaid = prompt.build(a_run(), said(*texts), 3000)
-    assert sum(map(tokens, half)) <= 1500
-    assert 1500 < sum(map(tokens, more)) <= 2500
-    assert 1500 < sum(map(tokens, unsaid)) <= 2500
+    assert cost_of(half) <= 1500
+    assert 1500 < cost_of(more) <= 2500
+    assert 1500 < cost_of(unsaid) <= 2500
 
 
 def test_the_smaller_of_two_limits_counts() -> None:
@@ -156,7 +186,7 @@ def test_the_smaller_of_two_limits_counts() -> None:
         (a_run(max_prompt_tokens=600), 8000),
         (a_run(max_prompt_tokens=8000), 800),
     ):
-        assert sum(map(tokens, prompt.build(run, said(*texts), context))) <= 600
+        assert cost_of(prompt.build(run, said(*texts), context)) <= 600
 
 
 @given(
@@ -174,7 +204,7 @@ def test_a_prompt_keeps_its_order_and_its_budget(
     assert [one for one in numbered if one in kept] == kept
     assert kept[-1:] == numbered[-1:]
     if len(kept) > 1:
-        assert sum(map(tokens, chat)) <= budget
+        assert cost_of(chat) <= budget
     # What is left out stands together: behind the first message or before all that is kept.
     suffix = kept[1:] if kept[:1] == numbered[:1] else kept
     assert suffix == numbered[len(numbered) - len(suffix) :]
