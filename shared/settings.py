@@ -146,6 +146,12 @@ class Settings:
     model_retries: int = _setting(
         "TREADLE_MODEL_RETRIES", 8, _whole(0, 100), "repeats of a model call that failed"
     )
+    model_concurrency: int = _setting(
+        "TREADLE_MODEL_CONCURRENCY",
+        0,
+        _whole(0, 1_000_000),
+        "runs of one model that all workers together hold at once; 0: as many as they can",
+    )
     context_tokens: int = _setting(
         "TREADLE_CONTEXT_TOKENS", 0, _whole(0, 10_000_000), "the model's context; 0: unknown"
     )

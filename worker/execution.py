@@ -20,7 +20,7 @@ from shared import events
 from shared.db import Database, Transaction
 from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
-from shared.store import claims, messages, run_steps
+from shared.store import claims, messages, model_pauses, run_steps
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
@@ -48,12 +48,17 @@ class Execution:
     def answer_bell(self) -> None:
         """Works until no run waits: a bell that was lost costs nothing while workers are busy."""
         while not self._lease.draining:
-            with self._database.autocommit() as tx:
-                run = claims.claim(tx, self._lease.worker_id)
+            run = self._claim()
             if run is None:
                 return
             with self._lease.holding(run) as call:
                 self._execute(run, call)
+
+    def _claim(self) -> ClaimedRun | None:
+        most = self._settings.model_concurrency
+        begin = self._database.transaction if most else self._database.autocommit
+        with begin() as tx:
+            return claims.claim(tx, self._lease.worker_id, most)
 
     def _execute(self, run: ClaimedRun, call: Call) -> None:
         began = time.monotonic()
@@ -107,7 +112,7 @@ class Execution:
             return outcome.cancellation(run, deltas)
         except ModelError as error:
             return self._after_error(run, error, deltas, deadline)
-        return outcome.after(run, answer, steps, deltas)
+        return _then_pause(run, outcome.after(run, answer, steps, deltas), answer.rest_seconds)
 
     def _after_error(
         self, run: Run, error: ModelError, deltas: Deltas, deadline: float
@@ -124,7 +129,8 @@ class Execution:
         log.info(
             "model error", extra={"run_id": run.id, "wait": round(wait, 1), "error": error.message}
         )
-        return lambda tx: claims.retry_later(tx, run, wait)
+        later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
+        return _then_pause(run, later, error.retry_after)
 
     def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
@@ -138,6 +144,20 @@ class Execution:
                     raise
                 pause(attempt)
                 attempt += 1
+
+
+def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision:
+    """The model's server wants to be left alone for so long: no run of the model is claimed. One
+    that asks for more than a while is asked again after that while, in case it was mistaken."""
+    if not seconds:
+        return decision
+
+    def decide(tx: Transaction) -> Run:
+        ended = decision(tx)
+        model_pauses.pause(tx, run.model, min(seconds, _LONGEST_PAUSE))
+        return ended
+
+    return decide
 
 
 def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:

@@ -7,10 +7,9 @@ byte; size is bounded, since an endless body is a body too.
 
 import itertools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx2
@@ -23,6 +22,7 @@ from shared.settings import Settings
 from worker.chunks import malformed, read_stream
 from worker.connections import Call, Transport
 from worker.deltas import Deltas
+from worker.rests import retry_after, until_reset
 from worker.tokens import Tokens
 
 _CONNECT_SECONDS = 5.0
@@ -50,6 +50,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...]
     finish_reason: str  # stop, length or content_filter
     usage: Usage
+    rest_seconds: float = 0.0  # that the model server wants to be left alone for
 
 
 class Model:
@@ -93,12 +94,12 @@ class Model:
         try:
             if deltas.heard:
                 streamed = {"stream": True, "stream_options": {"include_usage": True}}
-                with self._post({**body, **streamed}, deadline) as chunks:
+                with self._post({**body, **streamed}, deadline) as (chunks, headers):
                     completion = read_stream(chunks, deltas)
             else:
-                with self._post(body, deadline) as chunks:
+                with self._post(body, deadline) as (chunks, headers):
                     completion = orjson.loads(b"".join(chunks))
-            return _read_answer(completion)
+            return replace(_read_answer(completion), rest_seconds=until_reset(headers))
         except orjson.JSONDecodeError:
             raise malformed("something that is not JSON") from None
         except openai.APIStatusError as error:
@@ -114,12 +115,14 @@ class Model:
             raise _broken(error) from error
 
     @contextmanager
-    def _post(self, body: dict[str, Any], deadline: float) -> Generator[Iterator[bytes]]:
+    def _post(
+        self, body: dict[str, Any], deadline: float
+    ) -> Generator[tuple[Iterator[bytes], Mapping[str, str]]]:
         left = max(0.1, deadline - time.monotonic())
         create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
         timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
         with create(**body, timeout=timeout) as response:
-            yield _bounded(response.iter_bytes(), deadline)
+            yield _bounded(response.iter_bytes(), deadline), response.headers
 
 
 def no_usage() -> Usage:
@@ -225,27 +228,17 @@ def _refusal(error: openai.APIStatusError) -> ModelError:
     status = error.status_code
     words = f"The model server answered {status}: {_words(error.body)}"
     if status == 429:
-        wait = _retry_after(error)
+        wait = retry_after(error.response.headers)
         return ModelError(words, code="rate_limit_exceeded", transient=True, retry_after=wait)
     if status >= 500 or status in (408, 409):
         return ModelError(
-            words, code="server_error", transient=True, retry_after=_retry_after(error)
+            words,
+            code="server_error",
+            transient=True,
+            retry_after=retry_after(error.response.headers),
         )
     code = "invalid_prompt" if status in (400, 413, 422) else "server_error"
     return ModelError(words, code=code, transient=False)
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3)."""
-    text = error.response.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
 
 
 def _words(body: Any) -> str:

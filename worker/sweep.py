@@ -8,7 +8,7 @@ from shared import queue
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.store import answers, losses, runs, workers
+from shared.store import answers, losses, model_pauses, runs, workers
 from worker.model import no_usage
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def sweep(tx: Transaction, settings: Settings) -> None:
     expired = losses.expire(tx, _MOST)
     workers.forget_lost(tx)
     answers.forget_old(tx, _MOST)
+    model_pauses.forget_over(tx)
     rung = _ring_for_the_forgotten(tx)
     found = {
         "lost_workers": len(lost),

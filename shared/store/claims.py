@@ -2,7 +2,7 @@
 takeover it finds no row, and `LeaseLost` says so."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
@@ -13,17 +13,29 @@ from shared.run_state import RunStatus
 from shared.store import transitions
 from shared.store.runs import CLAIMABLE, COLUMNS, ClaimedRun, Run
 
+_CLAIMS_LOCK = 0x7EAD1E01
+_ROOM: LiteralString = (
+    " AND (SELECT count(*) FROM runs AS held"
+    " WHERE held.worker_id IS NOT NULL AND held.model = runs.model) < %(most)s"
+)
 _HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
 
 
-def claim(tx: Transaction, worker_id: str) -> ClaimedRun | None:
-    """The next run that waits for a worker becomes this worker's, under a new fence."""
+def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
+    """The next run that waits for a worker becomes this worker's, under a new fence. With `most`,
+    no more than so many runs of a model are held at once, by all workers together."""
+    room: LiteralString = ""
+    if most:
+        # Counted one after the other, or two would see the same last place.
+        tx.execute("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _CLAIMS_LOCK})
+        room = _ROOM
     claimed = transitions.change(
         tx,
         ClaimedRun,
         RunStatus.IN_PROGRESS,
         "WITH next AS (SELECT id FROM runs WHERE "
         + CLAIMABLE
+        + room
         + " ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)"
         " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
         " started_at = CASE status WHEN 'queued' THEN now() ELSE started_at END"
@@ -33,7 +45,7 @@ def claim(tx: Transaction, worker_id: str) -> ClaimedRun | None:
         + COLUMNS
         + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
         " extract(epoch FROM now())::float8 AS claimed_at",
-        {"worker_id": worker_id},
+        {"worker_id": worker_id, "most": most},
     )
     return claimed[0] if claimed else None
 

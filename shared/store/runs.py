@@ -26,7 +26,8 @@ COLUMNS = (
 )
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
-    " AND run_after <= now() AND expires_at > now()"
+    " AND run_after <= now() AND expires_at > now() AND NOT EXISTS (SELECT FROM model_pauses"
+    " WHERE model_pauses.model = runs.model AND until > now())"
 )
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"

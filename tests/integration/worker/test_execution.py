@@ -39,9 +39,10 @@ def steps_of(database: Database, run: Run) -> list[RunStep]:
 
 
 def be_due(database: Database) -> None:
-    """The pause before the next try is over."""
+    """The pauses before the next try are over."""
     with database.autocommit() as tx:
         tx.execute("UPDATE runs SET run_after = now()")
+        tx.execute("DELETE FROM model_pauses")
 
 
 def test_an_answer_ends_the_run_with_its_message_step_and_usage(
