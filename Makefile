@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup lock
+.PHONY: help run test faults check setup lock
 
 bootstrap := python3 deploy/bootstrap.py
 
@@ -11,6 +11,9 @@ run: ## set up and start everything here, and ask a first question
 
 test: ## set up and run all tests; ARGS="-k sentence" goes to pytest
 	@$(bootstrap) test $(ARGS)
+
+faults: ## hurt a running Treadle in every way, by SEEDS=3 schedules; a table of what came of it
+	@$(bootstrap) faults --seeds $(or $(SEEDS),3) $(ARGS)
 
 check: ## format, lint, types, imports, dependencies, migrations
 	@$(bootstrap) check

@@ -1,4 +1,4 @@
-"""From a bare Python 3 to a running Treadle: `python3 deploy/bootstrap.py run|test|check|setup`.
+"""From a bare Python 3 to a running Treadle: `bootstrap.py run|test|faults|check|setup|lock`.
 
 Needs Python >= 3.8 with pip, or uv. Everything goes into `.venv` and `.tools` of the checkout, in
 the versions and with the hashes of requirements.lock. Nothing is installed twice.
@@ -72,6 +72,13 @@ def test(rest: list[str]) -> int:
     return become("python", "-m", "pytest", *([] if chosen else PARALLEL), *rest)
 
 
+def faults(rest: list[str]) -> int:
+    """`--seeds 10` plays ten schedules."""
+    install({"embedded", "dev"})
+    os.chdir(ROOT)
+    return become("python", "-m", "tests.faults", *rest)
+
+
 def check(_: list[str]) -> int:
     """Every check runs, whatever the others say."""
     install({"embedded", "dev"})
@@ -102,7 +109,14 @@ def lock(rest: list[str]) -> int:
     return subprocess.call(command, cwd=ROOT, env=uv_environment())
 
 
-COMMANDS = {"run": run, "test": test, "check": check, "setup": setup, "lock": lock}
+COMMANDS = {
+    "run": run,
+    "test": test,
+    "faults": faults,
+    "check": check,
+    "setup": setup,
+    "lock": lock,
+}
 
 
 def parts_to_run(environ) -> set[str]:

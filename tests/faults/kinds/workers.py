@@ -1,0 +1,109 @@
+"""Workers that die, freeze, are stopped, and are killed by what they are asked."""
+
+import signal
+import time
+
+from tests.acceptance.conftest import wait_until
+from tests.faults.fault import Fault
+from tests.faults.stage import WORKERS, Stage, freeze, thaw
+
+
+class Killed(Fault):
+    name = "worker: killed"
+    rows = (1, 2)
+    seconds = 5.0
+    crashes = 1
+
+    def inject(self, stage: Stage) -> None:
+        victim = stage.workers[0]
+        wait_until(lambda: bool(stage.held_by(victim)), 10, "a run to be held")
+        held = stage.held_by(victim)
+        stage.kill_worker(victim)
+        self.strikes(held)
+
+    def heal(self, stage: Stage) -> None:
+        stage.mend_workers()
+
+
+class AllKilled(Fault):
+    name = "worker: all killed, others come later"
+    rows = (4, 46)
+    seconds = 3.0
+    crashes = 2
+
+    def inject(self, stage: Stage) -> None:
+        for worker in stage.workers:
+            stage.kill_worker(worker)
+
+    def heal(self, stage: Stage) -> None:
+        """Counts from when the others are there: how long a start takes says little of Treadle."""
+        stage.mend_workers()
+        wait_until(lambda: stage.living_workers() >= WORKERS, 60, "the new workers")
+
+
+class Frozen(Fault):
+    name = "worker: frozen past its lease, then thawed"
+    rows = (5,)
+    crashes = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pid = 0
+
+    def inject(self, stage: Stage) -> None:
+        victim = stage.workers[0]
+        wait_until(lambda: bool(stage.held_by(victim)), 10, "a run to be held")
+        self.pid = victim.pid
+        held = stage.held_by(victim)
+        freeze(self.pid)
+        self.strikes(held)
+        time.sleep(stage.settings.lease_seconds + 3 * stage.settings.sweep_seconds)
+
+    def heal(self, stage: Stage) -> None:
+        thaw(self.pid)
+
+
+class FrozenBriefly(Fault):
+    name = "worker: frozen for less than its lease"
+    rows = (5,)
+    seconds = 1.5
+
+    def inject(self, stage: Stage) -> None:
+        freeze(stage.workers[0].pid)
+
+    def heal(self, stage: Stage) -> None:
+        thaw(stage.workers[0].pid)
+
+
+class Stopped(Fault):
+    name = "worker: told to end"
+    rows = (3, 47)
+    crashes = 1
+
+    def inject(self, stage: Stage) -> None:
+        victim = stage.workers[0]
+        wait_until(lambda: bool(stage.held_by(victim)), 10, "a run to be held")
+        held = stage.held_by(victim)
+        victim.send_signal(signal.SIGTERM)
+        self.strikes(held)
+        victim.wait(15)
+
+    def heal(self, stage: Stage) -> None:
+        stage.mend_workers()
+
+
+class RollingRestart(Fault):
+    name = "worker: one after the other replaced"
+    rows = (47,)
+    seconds = 0.5
+    crashes = 2
+
+    def inject(self, stage: Stage) -> None:
+        for worker in list(stage.workers):
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(15)
+            stage.mend_workers()
+            wait_until(lambda: stage.living_workers() >= WORKERS, 30, "the new worker")
+
+    def heal(self, stage: Stage) -> None:
+        stage.mend_workers()
