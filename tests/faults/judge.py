@@ -47,7 +47,7 @@ class Judge:
         began = self._bouts[0].began
         self._rows = {row[0]: Row(*row) for row in self._stage.sql(_RUNS, began)}
         for ask in self._stage.model.asks:
-            if ask.at > began:
+            if ask.at > began and ask.question:
                 self._asks[ask.question, ask.turn].append(ask)
         self._find_the_lost()
         for row in self._rows.values():
@@ -160,7 +160,11 @@ class Judge:
         for one in violations:
             figures[one.bout].count_violation(one.kind)
         for bout in self._bouts:
-            figures[bout.number].posts += self._ledger.posts[bout.number]
+            figures[bout.number].posts += [
+                seconds
+                for at, seconds in self._ledger.posts
+                if bout.window.begins <= at <= bout.window.ends
+            ]
             figures[bout.number].recoveries += self._recoveries(bout)
         return Outcome(figures, [(figures[one.bout].name, one) for one in violations])
 

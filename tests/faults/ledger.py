@@ -10,6 +10,8 @@ import httpx2
 
 # After a fault is mended, what it permits stays permitted for so long.
 GRACE_SECONDS = 6.0
+# Every request is answered by then, if only with 503; a held poll later, as it asked.
+SLOWEST_SECONDS = 20.0
 ENVELOPE = {"message", "type", "param", "code"}
 
 
@@ -55,7 +57,7 @@ class Ledger:
     gone: set[str] = field(default_factory=set)  # threads that their client deleted
     violations: list[Violation] = field(default_factory=list)
     refusals: Counter[int] = field(default_factory=Counter)  # of each bout: answers 503
-    posts: defaultdict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    posts: list[tuple[float, float]] = field(default_factory=list)  # when, and seconds to answer
     windows: list[Window] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -94,8 +96,15 @@ class Ledger:
         request = response.request
         began, now = request.extensions["began"], time.time()
         what = f"{request.method} {request.url.path}: {response.status_code}"
-        if request.method == "POST" and request.url.path.endswith("/runs"):
-            self.posts[self.bout].append(now - began)
+        held = "x-stainless-poll-helper" in request.headers
+        if request.method == "POST":
+            self.posts.append((began, now - began))
+        if (
+            now - began > SLOWEST_SECONDS
+            and not held
+            and not self.permits("slow answers", began, now)
+        ):
+            self.violate("slow answer", f"{what} after {now - began:.0f} s")
         if response.status_code < 400:
             return
         response.read()

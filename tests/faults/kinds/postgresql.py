@@ -51,7 +51,7 @@ class Unreachable(Fault):
 class Silent(Fault):
     name = "postgresql: connections stay open and carry nothing"
     rows = (25,)
-    seconds = 8.0
+    seconds = 24.0
     permits = frozenset({REFUSALS})
 
     def inject(self, stage: Stage) -> None:
@@ -95,7 +95,7 @@ class Locked(Fault):
 class BackendFrozen(Fault):
     name = "postgresql: half of its sessions are frozen"
     rows = (20,)
-    seconds = 8.0
+    seconds = 24.0
     permits = frozenset({REFUSALS})
 
     def inject(self, stage: Stage) -> None:

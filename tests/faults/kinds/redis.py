@@ -1,5 +1,6 @@
 """Redis forgets, dies, freezes, is full, is slow: no run may notice more than a delay."""
 
+import shutil
 import time
 
 import redis
@@ -36,8 +37,7 @@ class Killed(Fault):
 
     def inject(self, stage: Stage) -> None:
         stage.valkey.process.kill()
-        for written in stage.valkey.directory.rglob("*.aof"):
-            written.unlink()
+        shutil.rmtree(stage.valkey.directory / "appendonlydir")
 
     def heal(self, stage: Stage) -> None:
         stage.valkey.start()
