@@ -13,7 +13,9 @@ from typing import Any, LiteralString, Self, TypeVar, cast
 
 import orjson
 import psycopg
-from psycopg.rows import class_row, scalar_row
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow, class_row, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -43,6 +45,11 @@ _CONNECT: dict[str, Any] = {
     " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
 }
 
+# A server that is frozen, or a network that swallows everything, keeps none of the limits above:
+# these are kept here. One is for a statement, beyond its own limit; one for a sign of life.
+_LONGEST_ANSWER_SECONDS = 17.0
+_ALIVE_SECONDS = 2.0
+
 # A migration may take its time, but not keep others waiting for a lock.
 _CONNECT_TO_MIGRATE: dict[str, Any] = {**_CONNECT, "options": "-c lock_timeout=10s"}
 
@@ -51,6 +58,30 @@ set_json_loads(orjson.loads)
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any]
+
+
+class _Connection(psycopg.Connection[TupleRow]):
+    """Closed where an answer does not come in time: what it would say later, nobody could place."""
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        longest = timeout or self.answer_seconds or _LONGEST_ANSWER_SECONDS
+        try:
+            return super().wait(gen, interval, longest)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+
+def _require_alive(connection: _Connection) -> None:
+    """Raises OperationalError."""
+    connection.answer_seconds = _ALIVE_SECONDS
+    try:
+        ConnectionPool.check_connection(connection)
+    finally:
+        connection.answer_seconds = None
 
 
 class Transaction:
@@ -104,14 +135,15 @@ class Database:
 
     def __init__(self, url: str, pool_size: int) -> None:
         self._failed_at = 0.0
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
+            connection_class=_Connection,
             kwargs=_CONNECT,
             min_size=1,
             max_size=pool_size,
             reconnect_timeout=0,
             reconnect_failed=self._note_failure,
-            check=ConnectionPool.check_connection,
+            check=_require_alive,
             open=False,
         )
 
@@ -146,7 +178,7 @@ class Database:
         tx.committed()
 
     @contextmanager
-    def _connected(self) -> Generator[psycopg.Connection[Any]]:
+    def _connected(self) -> Generator[_Connection]:
         try:
             connection = self._checkout()
             try:
@@ -158,7 +190,7 @@ class Database:
             log.warning("postgresql unavailable", extra={"error": repr(error)})
             raise Unavailable("PostgreSQL cannot answer now.") from error
 
-    def _checkout(self) -> psycopg.Connection[Any]:
+    def _checkout(self) -> _Connection:
         until = time.monotonic() + _CROWDED_SECONDS
         while True:
             try:
@@ -175,21 +207,24 @@ class Database:
 class Session:
     """One connection of its own, outside the pool, for as long as the process lives.
 
-    A session-level advisory lock taken on it says that the process lives, and ends with it.
+    A session-level advisory lock taken on it says that the process lives, and ends with it. No
+    answer is waited for longer than `answer_seconds`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, answer_seconds: float | None = None) -> None:
         self._url = url
+        self._answer_seconds = answer_seconds
         # What each new connection begins with.
         self.on_connect: Callable[[Transaction], object] = lambda _: None
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: _Connection | None = None
 
     @contextmanager
     def autocommit(self) -> Generator[Transaction]:
         """Connects if need be; after an Unavailable the next use connects anew."""
         try:
             if self._connection is None:
-                self._connection = psycopg.connect(self._url, **_CONNECT)
+                self._connection = _Connection.connect(self._url, **_CONNECT)
+                self._connection.answer_seconds = self._answer_seconds
                 self.on_connect(Transaction(self._connection))
             tx = Transaction(self._connection)
             yield tx

@@ -33,7 +33,8 @@ class Lease:
         with session.autocommit() as tx:
             self.worker_id = workers.register(tx)
         # The lock goes with its session.
-        session.on_connect = lambda tx: workers.lock(tx, self.worker_id)
+        self._locked = True
+        session.on_connect = self._lock
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="lease", daemon=True).start()
@@ -85,10 +86,16 @@ class Lease:
         with self._session.autocommit() as tx:
             if not workers.heartbeat(tx, self.worker_id):
                 lost, self.worker_id = self.worker_id, workers.register(tx)
+                self._locked = True
                 log.warning("worker was given up", extra={"was": lost, "is": self.worker_id})
+            if not self._locked:
+                self._lock(tx)
             held = runs.held_by(tx, self.worker_id)
             self._release_strays(tx, {run.id for run in held if run.id not in self._held})
         self._cut_calls(held)
+
+    def _lock(self, tx: Transaction) -> None:
+        self._locked = workers.lock(tx, self.worker_id)
 
     def _release_strays(self, tx: Transaction, strays: set[str]) -> None:
         """A claim whose answer got lost: committed, yet nobody here works on it. Twice seen, so

@@ -40,7 +40,8 @@ def runtime() -> Runtime:
 def start(settings: Settings) -> None:
     global _runtime
     database = Database(settings.database_url, settings.database_pool).open()
-    lease = Lease(Session(settings.database_url))
+    # A frozen session must not take the lease with it: there is time for another one.
+    lease = Lease(Session(settings.database_url, answer_seconds=settings.lease_seconds / 3))
     sweep = Sweep(settings, Session(settings.database_url))
     execution = Execution(settings, database, lease, Model(settings))
     _runtime = Runtime(settings, database, lease, sweep, execution)

@@ -29,11 +29,14 @@ def register(tx: Transaction) -> str:
     return worker_id
 
 
-def lock(tx: Transaction, worker_id: str) -> None:
-    """Held by the session behind `tx` until it ends."""
-    tx.execute(
-        "SELECT pg_try_advisory_lock(%(class)s, number) FROM workers WHERE id = %(id)s",
-        {"class": _LOCK_CLASS, "id": worker_id},
+def lock(tx: Transaction, worker_id: str) -> bool:
+    """Held by the session behind `tx` until it ends. Whether it was to be had: PostgreSQL may not
+    have noticed yet that the worker's last session is over."""
+    return bool(
+        tx.value(
+            "SELECT pg_try_advisory_lock(%(class)s, number) FROM workers WHERE id = %(id)s",
+            {"class": _LOCK_CLASS, "id": worker_id},
+        )
     )
 
 

@@ -1,7 +1,10 @@
 """The pool: who waits for a connection, and who is told that there is none."""
 
+import os
+import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -9,8 +12,9 @@ import psycopg
 import pytest
 
 from shared import db
-from shared.db import Database
+from shared.db import Database, Session, Transaction
 from shared.errors import SettingsError, Unavailable
+from shared.settings import Settings
 
 
 def test_where_everybody_wants_a_connection_one_waits_for_it(
@@ -57,3 +61,53 @@ def test_a_migration_that_builds_an_index_beside_writers_can_be_repeated_after_a
     with psycopg.connect(database_url) as connection:
         invalid = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
         assert invalid.fetchone() == (0,)
+
+
+def ask_when_frozen(tx: Transaction, freeze: Callable[[int], None]) -> None:
+    freeze(tx.value("SELECT pg_backend_pid()"))
+    tx.value("SELECT 42")
+
+
+class TestFrozenSession:
+    """A server that has frozen keeps none of its own limits."""
+
+    @pytest.fixture
+    def freeze(self) -> Iterator[Callable[[int], None]]:
+        frozen: list[int] = []
+
+        def freeze(pid: int) -> None:
+            os.kill(pid, signal.SIGSTOP)
+            frozen.append(pid)
+
+        yield freeze
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+
+    def test_a_statement_is_given_up(
+        self, database: Database, freeze: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(db, "_LONGEST_ANSWER_SECONDS", 0.5)
+        with pytest.raises(Unavailable), database.transaction() as tx:
+            ask_when_frozen(tx, freeze)
+        with database.transaction() as tx:
+            assert tx.value("SELECT 42") == 42
+
+    def test_a_connection_that_waits_in_the_pool_is_passed_over(
+        self, database: Database, freeze: Callable[[int], None]
+    ) -> None:
+        with database.autocommit() as tx:
+            freeze(tx.value("SELECT pg_backend_pid()"))
+        began = time.monotonic()
+        with database.autocommit() as tx:
+            assert tx.value("SELECT 42") == 42
+        assert time.monotonic() - began < 10
+
+    def test_a_session_of_its_own_is_given_up_and_begins_anew(
+        self, settings: Settings, database: Database, freeze: Callable[[int], None]
+    ) -> None:
+        session = Session(settings.database_url, answer_seconds=0.5)
+        with pytest.raises(Unavailable), session.autocommit() as tx:
+            ask_when_frozen(tx, freeze)
+        with session.autocommit() as tx:
+            assert tx.value("SELECT 42") == 42
+        session.close()

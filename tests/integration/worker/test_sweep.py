@@ -173,6 +173,25 @@ def test_a_worker_that_lost_its_session_is_known_by_its_new_one(
     session.close()
 
 
+def test_a_worker_whose_old_session_lingers_is_known_by_its_new_one_later(
+    database: Database, settings: Settings
+) -> None:
+    session, lingering = Session(settings.database_url), Session(settings.database_url)
+    lease = Lease(session)
+    was = lease.worker_id
+    session.close()
+    with lingering.autocommit() as tx:
+        workers.lock(tx, was)
+    lease.beat()
+    lingering.close()
+    lease.beat()
+    be_silent(database, settings.lease_seconds - 5)
+    round_of(database, settings)
+    lease.beat()
+    assert lease.worker_id == was
+    session.close()
+
+
 def test_a_claim_whose_answer_was_lost_is_given_back(
     database: Database, settings: Settings, caller: Caller
 ) -> None:
