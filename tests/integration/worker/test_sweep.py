@@ -1,5 +1,7 @@
 """The sweep finds what was lost."""
 
+import time
+
 import pytest
 
 from shared import queue
@@ -38,13 +40,24 @@ def held_by_session(session: Session, run: Run) -> Run:
         return a_claim(tx, run)
 
 
+def end(session: Session, database: Database) -> None:
+    """Once PostgreSQL has noticed, which takes it a moment."""
+    with session.autocommit() as tx:
+        pid = {"pid": tx.value("SELECT pg_backend_pid()")}
+    session.close()
+    until = time.monotonic() + 10
+    with database.autocommit() as tx:
+        while tx.value("SELECT true FROM pg_stat_activity WHERE pid = %(pid)s", pid):
+            assert time.monotonic() < until
+
+
 def test_a_worker_whose_session_is_gone_loses_its_runs_without_waiting_for_the_lease(
     database: Database, settings: Settings, caller: Caller
 ) -> None:
     run = a_run(database, caller.project_id)
     session = Session(settings.database_url)
     held_by_session(session, run)
-    session.close()
+    end(session, database)
     be_silent(database, 4)
     round_of(database, settings)
     released = now(database, run)
@@ -179,11 +192,11 @@ def test_a_worker_whose_old_session_lingers_is_known_by_its_new_one_later(
     session, lingering = Session(settings.database_url), Session(settings.database_url)
     lease = Lease(session)
     was = lease.worker_id
-    session.close()
+    end(session, database)
     with lingering.autocommit() as tx:
         workers.lock(tx, was)
     lease.beat()
-    lingering.close()
+    end(lingering, database)
     lease.beat()
     be_silent(database, settings.lease_seconds - 5)
     round_of(database, settings)
