@@ -52,6 +52,10 @@ class Execution:
             if run is None:
                 return
             with self._lease.holding(run) as call:
+                if self._lease.is_one_too_many(run):
+                    with self._database.autocommit() as tx:
+                        claims.release(tx, self._lease.worker_id, [run.id])
+                    return
                 self._execute(run, call)
 
     def _claim(self) -> ClaimedRun | None:

@@ -24,7 +24,7 @@ class Lease:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._held: dict[str, tuple[int, Call]] = {}
+        self._held: dict[str, tuple[Run, Call]] = {}
         self._strays: set[str] = set()
         self._gone: set[str] = set()
         self._changed = threading.Condition()
@@ -44,15 +44,24 @@ class Lease:
         """The call is cut when the run is cancelled, ends otherwise or goes to another worker."""
         call = Call()
         with self._changed:
-            self._held[run.id] = run.fence, call
+            self._held[run.id] = run, call
         try:
             yield call
         finally:
             with self._changed:
                 # A later claim of the same run by this process has a call of its own.
-                if self._held.get(run.id) == (run.fence, call):
+                if self._held.get(run.id) == (run, call):
                     del self._held[run.id]
                 self._changed.notify_all()
+
+    def is_one_too_many(self, run: Run) -> bool:
+        """Whether this held run and one held before it are both on their last chance: claims of
+        the same moment do not see each other."""
+        if not claims.is_last_chance(run):
+            return False
+        with self._changed:
+            held = [one.id for one, _ in self._held.values() if claims.is_last_chance(one)]
+        return held[0] != run.id
 
     def drain(self, seconds: float) -> bool:
         """Waits until nothing is held, for so long at most; then gives back what still is.

@@ -11,9 +11,14 @@ from shared.db import Transaction
 from shared.errors import LeaseLost
 from shared.run_state import RunStatus
 from shared.store import transitions
+from shared.store.losses import MOST_LAPSES
 from shared.store.runs import CLAIMABLE, COLUMNS, ClaimedRun, Run
 
 _CLAIMS_LOCK = 0x7EAD1E01
+_ONE_LAST_CHANCE: LiteralString = (
+    " AND (lapses < %(last_chance)s OR NOT EXISTS (SELECT FROM runs AS held"
+    " WHERE held.worker_id = %(worker_id)s AND held.lapses >= %(last_chance)s))"
+)
 _ROOM: LiteralString = (
     " AND (SELECT count(*) FROM runs AS held"
     " WHERE held.worker_id IS NOT NULL AND held.model = runs.model) < %(most)s"
@@ -23,7 +28,11 @@ _HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before
 
 def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
     """The next run that waits for a worker becomes this worker's, under a new fence. With `most`,
-    no more than so many runs of a model are held at once, by all workers together."""
+    no more than so many runs of a model are held at once, by all workers together.
+
+    Of runs on their last chance a worker holds one: should it be lost once more, only that one
+    fails, and not all those that were held beside the run which kills its workers.
+    """
     room: LiteralString = ""
     if most:
         # Counted one after the other, or two would see the same last place.
@@ -35,6 +44,7 @@ def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
         RunStatus.IN_PROGRESS,
         "WITH next AS (SELECT id FROM runs WHERE "
         + CLAIMABLE
+        + _ONE_LAST_CHANCE
         + room
         + " ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)"
         " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
@@ -45,9 +55,14 @@ def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
         + COLUMNS
         + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
         " extract(epoch FROM now())::float8 AS claimed_at",
-        {"worker_id": worker_id, "most": most},
+        {"worker_id": worker_id, "most": most, "last_chance": MOST_LAPSES - 1},
     )
     return claimed[0] if claimed else None
+
+
+def is_last_chance(run: Run) -> bool:
+    """Whether the run fails with the next worker it loses."""
+    return run.lapses + 1 >= MOST_LAPSES
 
 
 def finish(tx: Transaction, run: Run, to: RunStatus, usage: dict[str, Any]) -> Run:
