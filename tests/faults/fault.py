@@ -39,6 +39,7 @@ class Fault:
     def __init__(self) -> None:
         self.struck: set[str] = set()
         self.struck_at = 0.0
+        self.doomed: set[str] = set()  # runs that are to fail
 
     def inject(self, stage: Stage) -> None:
         raise NotImplementedError

@@ -83,7 +83,12 @@ class Judge:
         if told and told.last_seen not in ("", row.status):
             self._violate("end changed", f"{who}: {told.last_seen}, {row.status}", row.created_at)
         may = {"failed": FAILURES, "expired": EXPIRIES}.get(row.status)
-        if may and not self._ledger.permits(may, row.created_at, row.ended_at or row.expires_at):
+        doomed = any(row.id in bout.fault.doomed for bout in self._bouts)
+        if (
+            may
+            and not doomed
+            and not self._ledger.permits(may, row.created_at, row.ended_at or row.expires_at)
+        ):
             why = self._stage.sql("SELECT last_error FROM runs WHERE id = %s", row.id)[0][0]
             self._violate(f"{row.status} without a reason", f"{who}: {why}", row.created_at)
 

@@ -4,11 +4,10 @@ import hashlib
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model_server import ModelServer, Reply, after, question_of, say
+from tests.model_server import ModelServer, Reply, after, echo, question_of, say
 
 TOOL = "look"
 
@@ -30,7 +29,6 @@ class MoodyModel(ModelServer):
         self._http.handle_error = _tell_unless_hung_up  # type: ignore[method-assign]
         self.asks: list[Ask] = []
         self.mood: Reply | None = None
-        self.on_ask: Callable[[str], object] = lambda question: None
         self.calm = threading.Event()  # set when a mood is over: what it held back may go on
 
     def enter(self, mood: Reply) -> None:
@@ -42,12 +40,13 @@ class MoodyModel(ModelServer):
         self.calm.set()
 
     def reply_to(self, body: dict[str, Any]) -> Reply:
-        question = question_of(body)
+        question, scripted = question_of(body), super().reply_to(body)
         turn = sum(1 for message in body["messages"] if message["role"] == "tool")
         mood = self.mood
         self.asks.append(Ask(time.time(), question, turn, mood is not None))
-        self.on_ask(question)
-        return mood or after(self._pause(question), _answer(question, turn))
+        if mood or scripted is not echo:
+            return mood or scripted
+        return after(self._pause(question), _answer(question, turn))
 
     def _pause(self, question: str) -> float:
         """From 0.05 to 1.25 s, always the same for the same question."""

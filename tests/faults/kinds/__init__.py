@@ -1,5 +1,5 @@
 """The faults, by the part that they hurt."""
 
-from tests.faults.kinds import api, model, postgresql, redis, workers
+from tests.faults.kinds import api, clients, model, postgresql, redis, workers
 
-__all__ = ["api", "model", "postgresql", "redis", "workers"]
+__all__ = ["api", "clients", "model", "postgresql", "redis", "workers"]

@@ -4,8 +4,12 @@ import signal
 import time
 
 from tests.acceptance.conftest import wait_until
+from tests.faults.clients import Client
 from tests.faults.fault import Fault
+from tests.faults.ledger import Ledger
+from tests.faults.model import expected_answer
 from tests.faults.stage import WORKERS, Stage, freeze, thaw
+from tests.model_server import after, say, stall
 
 
 class Killed(Fault):
@@ -104,6 +108,37 @@ class RollingRestart(Fault):
             worker.wait(15)
             stage.mend_workers()
             wait_until(lambda: stage.living_workers() >= WORKERS, 30, "the new worker")
+
+    def heal(self, stage: Stage) -> None:
+        stage.mend_workers()
+
+
+class Poisoned(Fault):
+    name = "worker: a question kills whoever is asked it"
+    rows = (36,)
+    seconds = 1.0
+    crashes = 3
+
+    def inject(self, stage: Stage) -> None:
+        """Beside it the workers hold questions that take their time and harm nobody."""
+        client = Client("poisoner", stage.base_url, stage.secrets, 0, Ledger())
+        slow = [client.question(" slowly") for _ in range(6)]
+        for question in slow:
+            stage.model.when(question, after(12, say(expected_answer(question))))
+        innocent = [client.ask(client.thread(), question) for question in slow]
+        for question in slow:
+            stage.model.wait_until_asked(1, question)
+        poison = client.question(" deadly")
+        stage.model.when(poison, stall())
+        poisonous = client.ask(client.thread(), poison)
+        self.doomed = {poisonous.id}
+        for deaths in range(1, 4):
+            stage.model.wait_until_asked(deaths, poison, seconds=60)
+            (victim,) = [one for one in stage.workers if poisonous.id in stage.held_by(one)]
+            stage.kill_worker(victim)
+            stage.mend_workers()
+        assert client.wait_for(poisonous).status == "failed"
+        assert [client.wait_for(run).status for run in innocent] == ["completed"] * len(slow)
 
     def heal(self, stage: Stage) -> None:
         stage.mend_workers()
