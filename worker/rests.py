@@ -1,23 +1,25 @@
 """How long a model server wants to be left alone, by the headers of its answer."""
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(h|ms|m|s)", re.ASCII)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3)."""
+    """Seconds, from either form of Retry-After (RFC 9110, 10.2.3). An instant is one of the
+    server's clock, as its Date says it."""
     text = headers.get("retry-after", "")
+    now = headers.get("date", format_datetime(datetime.now(UTC)))
     try:
         return max(0.0, float(text))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(now)).total_seconds())
     except (ValueError, TypeError):
         return None
 

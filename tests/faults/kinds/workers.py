@@ -2,14 +2,18 @@
 
 import signal
 import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.acceptance.conftest import wait_until
 from tests.faults.clients import Client
-from tests.faults.fault import Fault
+from tests.faults.fault import LOST_ANSWERS, Fault
 from tests.faults.ledger import Ledger
 from tests.faults.model import expected_answer
 from tests.faults.stage import WORKERS, Stage, freeze, thaw
 from tests.model_server import after, say, stall
+
+CLOCK = Path(__file__).parents[1] / "clock"
 
 
 class Killed(Fault):
@@ -142,3 +146,44 @@ class Poisoned(Fault):
 
     def heal(self, stage: Stage) -> None:
         stage.mend_workers()
+
+
+class ClocksWrong(Fault):
+    name = "clocks: one worker an hour ahead, one behind, the API ahead"
+    rows = (37,)
+    seconds = 4.0
+    permits = frozenset({LOST_ANSWERS})
+    crashes = 4  # all are replaced, twice
+
+    def inject(self, stage: Stage) -> None:
+        wrong = [{"PYTHONPATH": str(CLOCK), "CLOCK_ERROR_SECONDS": s} for s in ("3600", "-3600")]
+        end_workers(stage)
+        for environment in wrong:
+            stage.start_worker(**environment)
+        stage.stack.environment = wrong[0]
+        restart_api(stage)
+        stage.stack.environment = {}
+        # Only what the clock really moved is hurt.
+        log = stage.stack.logs / f"worker-{len(stage.stack.running) - 2}.log"
+        hour = f'"at": "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:}'
+        wait_until(lambda: hour in log.read_text(), 40, "a worker to live in the past")
+
+    def heal(self, stage: Stage) -> None:
+        end_workers(stage)
+        stage.mend_workers()
+        restart_api(stage)
+
+
+def end_workers(stage: Stage) -> None:
+    for worker in stage.workers:
+        worker.send_signal(signal.SIGTERM)
+    for worker in stage.workers:
+        worker.wait(20)
+    stage.workers.clear()
+
+
+def restart_api(stage: Stage) -> None:
+    assert stage.api is not None
+    stage.api.send_signal(signal.SIGTERM)
+    stage.api.wait(20)
+    stage.start_api()

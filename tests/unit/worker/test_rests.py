@@ -18,6 +18,13 @@ def test_retry_after_as_a_date() -> None:
     assert 80 < (retry_after({"retry-after": later}) or 0) <= 90
 
 
+@pytest.mark.parametrize(("second", "seconds"), [("09", 9.0), ("00", 0.0)])
+def test_an_instant_is_one_of_the_model_servers_clock(second: str, seconds: float) -> None:
+    headers = {"retry-after": f"Wed, 21 Oct 2015 07:28:{second} GMT"}
+    assert retry_after({**headers, "date": "Wed, 21 Oct 2015 07:28:00 GMT"}) == seconds
+    assert retry_after(headers) == 0
+
+
 @pytest.mark.parametrize(
     ("remaining", "reset", "seconds"),
     [
