@@ -29,12 +29,12 @@ class Stack:
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base_urls: list[str] = field(default_factory=list)
 
-    def start_api(self) -> str:
-        """Returns its base URL, once it answers."""
+    def start_api(self, seconds: float = 30) -> str:
+        """Returns its base URL, once it answers, within that time."""
         port = _free_port()
         self._start("api", TREADLE_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _is_ready(f"{url}/readyz"), 30, "the API")
+        wait_until(lambda: _is_ready(f"{url}/readyz"), seconds, "the API")
         self.base_urls.append(f"{url}/v1")
         return f"{url}/v1"
 

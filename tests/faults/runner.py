@@ -1,6 +1,7 @@
 """Plays a schedule on a stage, while clients work, and has the end judged."""
 
 import time
+import traceback
 
 from tests.acceptance.conftest import wait_until
 from tests.faults.clients import PATIENCE_SECONDS, Client
@@ -8,7 +9,7 @@ from tests.faults.fault import Bout
 from tests.faults.judge import Judge
 from tests.faults.ledger import Ledger
 from tests.faults.schedule import Schedule, Turn
-from tests.faults.stage import WORKERS, Stage
+from tests.faults.stage import START_SECONDS, WORKERS, Stage
 from tests.faults.table import Outcome
 
 
@@ -44,6 +45,8 @@ class Runner:
         try:
             fault.inject(self._stage)
             time.sleep(fault.seconds)
+        except AssertionError:
+            self.ledger.violate("not as it should be", traceback.format_exc()[-1500:])
         finally:
             fault.heal(self._stage)
         if not fault.struck_at:
@@ -55,8 +58,9 @@ class Runner:
     def _come_to_rest(self) -> None:
         """Every part runs again, without help but that of whoever starts what has ended."""
         self._stage.mend_workers()
-        wait_until(self._stage.is_ready, 40, "the API to be ready again")
-        wait_until(lambda: self._stage.living_workers() >= WORKERS, 40, "the workers to live again")
+        wait_until(self._stage.is_ready, START_SECONDS, "the API to be ready again")
+        alive = self._stage.living_workers
+        wait_until(lambda: alive() >= WORKERS, START_SECONDS, "the workers to live again")
 
     def _let_clients_end(self) -> None:
         for client in self._clients:

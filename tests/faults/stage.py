@@ -22,6 +22,8 @@ from tests.faults.model import MoodyModel
 from tests.faults.proxy import Proxy
 
 WORKERS = 2
+# On a machine that has other work, a start takes its time.
+START_SECONDS = 120
 UNFINISHED = "status NOT IN ('completed', 'incomplete', 'failed', 'cancelled', 'expired')"
 
 
@@ -69,14 +71,14 @@ class Stage:
             self.secrets = [callers.create(tx, name)[1] for name in ("one", "another")]
         self.start_api()
         self.mend_workers()
-        wait_until(lambda: self.living_workers() == WORKERS, 30, "the workers")
+        wait_until(lambda: self.living_workers() == WORKERS, START_SECONDS, "the workers")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
 
     def start_api(self) -> None:
-        url = self.stack.start_api()
+        url = self.stack.start_api(START_SECONDS)
         self.api = self.stack.running[-1]
         self.to_api.target = int(url.rpartition(":")[2].partition("/")[0])
 

@@ -6,7 +6,7 @@ import time
 
 from tests.acceptance.conftest import wait_until
 from tests.faults.fault import LOST_ANSWERS, Fault
-from tests.faults.stage import Stage, freeze, thaw
+from tests.faults.stage import START_SECONDS, Stage, freeze, thaw
 
 
 class ProcessKilled(Fault):
@@ -19,7 +19,7 @@ class ProcessKilled(Fault):
             os.kill(pid, signal.SIGKILL)
 
     def heal(self, stage: Stage) -> None:
-        wait_until(stage.is_ready, 40, "the API to start processes anew")
+        wait_until(stage.is_ready, START_SECONDS, "the API to start processes anew")
 
 
 class Killed(Fault):

@@ -110,9 +110,9 @@ class OneKeyAtOnce(Race):
             10,
             lambda _: threads.runs.create(thread_id, assistant_id=assistant_id, extra_headers=key),
         )
-        assert {answer.id if isinstance(answer, Run) else answer for answer in answers} == {
-            runs.id for runs in threads.runs.list(thread_id)
-        }
+        made = {run.id for run in threads.runs.list(thread_id)}
+        got = {answer.id if isinstance(answer, Run) else repr(answer) for answer in answers}
+        assert got == made, got
         other = at_once(
             1,
             lambda _: threads.messages.create(

@@ -140,7 +140,7 @@ class Nonsense(SentThings):
 
 class Endless(SentThings):
     name = "model: bodies without end"
-    rows = (32,)
+    rows = (32, 62)
 
     def replies(self) -> list[Reply]:
         def pour(handler: Handler, body: dict[str, Any]) -> None:

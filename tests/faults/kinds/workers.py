@@ -10,7 +10,7 @@ from tests.faults.clients import Client
 from tests.faults.fault import LOST_ANSWERS, Fault
 from tests.faults.ledger import Ledger
 from tests.faults.model import expected_answer
-from tests.faults.stage import WORKERS, Stage, freeze, thaw
+from tests.faults.stage import START_SECONDS, WORKERS, Stage, freeze, thaw
 from tests.model_server import after, say, stall
 
 CLOCK = Path(__file__).parents[1] / "clock"
@@ -18,7 +18,7 @@ CLOCK = Path(__file__).parents[1] / "clock"
 
 class Killed(Fault):
     name = "worker: killed"
-    rows = (1, 2)
+    rows = (1, 2, 62)
     seconds = 5.0
     crashes = 1
 
@@ -46,7 +46,7 @@ class AllKilled(Fault):
     def heal(self, stage: Stage) -> None:
         """Counts from when the others are there: how long a start takes says little of Treadle."""
         stage.mend_workers()
-        wait_until(lambda: stage.living_workers() >= WORKERS, 60, "the new workers")
+        wait_until(lambda: stage.living_workers() >= WORKERS, START_SECONDS, "the new workers")
 
 
 class Frozen(Fault):
@@ -111,7 +111,7 @@ class RollingRestart(Fault):
             worker.send_signal(signal.SIGTERM)
             worker.wait(15)
             stage.mend_workers()
-            wait_until(lambda: stage.living_workers() >= WORKERS, 30, "the new worker")
+            wait_until(lambda: stage.living_workers() >= WORKERS, START_SECONDS, "the new worker")
 
     def heal(self, stage: Stage) -> None:
         stage.mend_workers()
@@ -166,7 +166,7 @@ class ClocksWrong(Fault):
         # Only what the clock really moved is hurt.
         log = stage.stack.logs / f"worker-{len(stage.stack.running) - 2}.log"
         hour = f'"at": "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:}'
-        wait_until(lambda: hour in log.read_text(), 40, "a worker to live in the past")
+        wait_until(lambda: hour in log.read_text(), START_SECONDS, "a worker to live in the past")
 
     def heal(self, stage: Stage) -> None:
         end_workers(stage)
