@@ -5,14 +5,14 @@ import signal
 import time
 
 from tests.acceptance.conftest import wait_until
-from tests.faults.fault import LOST_ANSWERS, Fault
+from tests.faults.fault import LOST_ANSWERS, SLOW_ANSWERS, Fault
 from tests.faults.stage import START_SECONDS, Stage, freeze, thaw
 
 
 class ProcessKilled(Fault):
     name = "api: a process is killed"
     rows = (6,)
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         for pid in stage.api_children():
@@ -25,7 +25,7 @@ class ProcessKilled(Fault):
 class Killed(Fault):
     name = "api: killed with all its processes"
     rows = (7,)
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         assert stage.api is not None
@@ -40,7 +40,7 @@ class Killed(Fault):
 class MasterKilled(Fault):
     name = "api: its listening process is killed"
     rows = (7,)
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         """Its children notice that they are orphans, and end by themselves."""
@@ -58,7 +58,7 @@ class Restarted(Fault):
     name = "api: told to end, and another started"
     rows = (8, 47)
     seconds = 0.5
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         assert stage.api is not None
@@ -88,7 +88,7 @@ class AnswersLost(Fault):
     name = "api: answers are lost after the commit"
     rows = (38,)
     seconds = 3.0
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         """Requests go through; what comes back does not, and the connection breaks."""
@@ -102,7 +102,7 @@ class AnswersLost(Fault):
 class Disconnected(Fault):
     name = "api: connections break again and again"
     rows = (38, 44)
-    permits = frozenset({LOST_ANSWERS})
+    permits = frozenset({LOST_ANSWERS, SLOW_ANSWERS})
 
     def inject(self, stage: Stage) -> None:
         for _ in range(8):
