@@ -13,7 +13,7 @@ from tests.faults.schedule import Schedule, named
 from tests.faults.stage import Stage
 from tests.faults.table import Outcome, merged, shown
 
-SETTINGS = Settings(run_seconds=45, log_level="INFO")
+SETTINGS = Settings(run_seconds=90, log_level="INFO")
 
 
 def main(arguments: list[str]) -> int:

@@ -11,9 +11,9 @@ from tests.faults.schedule import Schedule
 from tests.faults.stage import Stage
 from tests.faults.table import shown
 
-# Those that are over soon.
+# Those that are over soon. The two numbers make of them faults of workers, API, Redis, PostgreSQL.
 SHORT = [fault for fault in FAULTS if fault.seconds <= 5]
-SETTINGS = Settings(run_seconds=45, lease_seconds=4, log_level="INFO")
+SETTINGS = Settings(run_seconds=90, lease_seconds=4, log_level="INFO")
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.xdist_group("faults")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [6, 11])
 def test_no_run_is_lost_doubled_or_stuck_under_a_schedule_of_faults(
     stage: Stage, seed: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -157,33 +158,28 @@ class ClocksWrong(Fault):
 
     def inject(self, stage: Stage) -> None:
         wrong = [{"PYTHONPATH": str(CLOCK), "CLOCK_ERROR_SECONDS": s} for s in ("3600", "-3600")]
-        end_workers(stage)
-        for environment in wrong:
-            stage.start_worker(**environment)
-        stage.stack.environment = wrong[0]
-        restart_api(stage)
-        stage.stack.environment = {}
+        replace_all(stage, wrong[0], wrong)
         # Only what the clock really moved is hurt.
-        log = stage.stack.logs / f"worker-{len(stage.stack.running) - 2}.log"
+        log = stage.stack.logs / f"worker-{stage.stack.running.index(stage.workers[-1])}.log"
         hour = f'"at": "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:}'
-        wait_until(lambda: hour in log.read_text(), START_SECONDS, "a worker to live in the past")
+        assert hour in log.read_text(), "no worker lives in the past"
 
     def heal(self, stage: Stage) -> None:
-        end_workers(stage)
-        stage.mend_workers()
-        restart_api(stage)
+        replace_all(stage, {}, [{}] * WORKERS)
 
 
-def end_workers(stage: Stage) -> None:
-    for worker in stage.workers:
-        worker.send_signal(signal.SIGTERM)
-    for worker in stage.workers:
-        worker.wait(20)
-    stage.workers.clear()
-
-
-def restart_api(stage: Stage) -> None:
-    assert stage.api is not None
-    stage.api.send_signal(signal.SIGTERM)
-    stage.api.wait(20)
+def replace_all(stage: Stage, of_api: dict[str, str], of_workers: Sequence[dict[str, str]]) -> None:
+    """By others with these environments; the old ones end when the new ones serve."""
+    old_workers, old_api = list(stage.workers), stage.api
+    for environment in of_workers:
+        stage.start_worker(**environment)
+    stage.stack.environment = of_api
     stage.start_api()
+    stage.stack.environment = {}
+    everybody = len(old_workers) + len(of_workers)
+    wait_until(lambda: stage.living_workers() >= everybody, START_SECONDS, "the new workers")
+    for old in [*old_workers, old_api]:
+        assert old is not None
+        old.send_signal(signal.SIGTERM)
+        old.wait(20)
+    stage.workers = [one for one in stage.workers if one not in old_workers]
