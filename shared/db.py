@@ -45,9 +45,9 @@ _CONNECT: dict[str, Any] = {
     " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
 }
 
-# A server that is frozen, or a network that swallows everything, keeps none of the limits above:
-# these are kept here. One is for a statement, beyond its own limit; one for a sign of life.
-_LONGEST_ANSWER_SECONDS = 17.0
+# A frozen server, or a network that swallows everything, keeps none of these limits. Those for an
+# answer, beyond a statement's own, and for a sign of life are kept here.
+_ANSWER_SECONDS = 17.0
 _ALIVE_SECONDS = 2.0
 
 # A migration may take its time, but not keep others waiting for a lock.
@@ -61,14 +61,13 @@ Parameters = Mapping[str, Any]
 
 
 class _Connection(psycopg.Connection[TupleRow]):
-    """Closed where an answer does not come in time: what it would say later, nobody could place."""
+    """Closed where an answer does not come in time: nobody could place it later."""
 
     answer_seconds: float | None = None
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        longest = timeout or self.answer_seconds or _LONGEST_ANSWER_SECONDS
         try:
-            return super().wait(gen, interval, longest)
+            return super().wait(gen, interval, timeout or self.answer_seconds or _ANSWER_SECONDS)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()
@@ -76,7 +75,6 @@ class _Connection(psycopg.Connection[TupleRow]):
 
 
 def _require_alive(connection: _Connection) -> None:
-    """Raises OperationalError."""
     connection.answer_seconds = _ALIVE_SECONDS
     try:
         ConnectionPool.check_connection(connection)

@@ -86,7 +86,7 @@ class TestFrozenSession:
     def test_a_statement_is_given_up(
         self, database: Database, freeze: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(db, "_LONGEST_ANSWER_SECONDS", 0.5)
+        monkeypatch.setattr(db, "_ANSWER_SECONDS", 0.5)
         with pytest.raises(Unavailable), database.transaction() as tx:
             ask_when_frozen(tx, freeze)
         with database.transaction() as tx:
