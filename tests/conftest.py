@@ -53,6 +53,12 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 def database_url(postgres: Postgres) -> Iterator[str]:
+    with a_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def a_database(postgres: Postgres) -> Iterator[str]:
     name = f"test_{random_text(16)}".lower()
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
@@ -63,6 +69,13 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> Iterator[str]:
+    with an_empty_redis(valkey) as url:
+        yield url
+
+
+@contextmanager
+def an_empty_redis(valkey: Valkey) -> Iterator[str]:
+    """Empty for whoever comes next."""
     yield valkey.url
     with redis.Redis.from_url(valkey.url) as connection:
         connection.flushall()
@@ -82,6 +95,10 @@ def model_server(session_model_server: ModelServer) -> ModelServer:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, model_server: ModelServer) -> Settings:
+    return settings_for(database_url, redis_url, model_server)
+
+
+def settings_for(database_url: str, redis_url: str, model_server: ModelServer) -> Settings:
     return Settings(
         database_url=database_url,
         redis_url=redis_url,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -83,11 +84,20 @@ class Stack:
 
 @pytest.fixture
 def stack(settings: Settings, caller: Caller, tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(settings, caller.secret, tmp_path)
-    yield stack
-    stack.stop()
-    for log in sorted(tmp_path.glob("*.log")):
-        sys.stdout.write(f"{log.name}:\n{log.read_text()[-4000:]}\n")
+    with a_stack(settings, caller.secret, tmp_path) as stack:
+        yield stack
+
+
+@contextmanager
+def a_stack(settings: Settings, secret: str, logs: Path) -> Iterator[Stack]:
+    """Ends what was started and shows what it wrote."""
+    stack = Stack(settings, secret, logs)
+    try:
+        yield stack
+    finally:
+        stack.stop()
+        for log in sorted(logs.glob("*.log")):
+            sys.stdout.write(f"{log.name}:\n{log.read_text()[-4000:]}\n")
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
