@@ -1,5 +1,5 @@
 """What pytest does with the recording: fails the test whose answer does not fit, and tells at the
-end whether the whole published interface was met."""
+end of the whole suite what of the published interface was never answered."""
 
 from collections.abc import Generator
 from typing import Any
@@ -7,61 +7,60 @@ from typing import Any
 import pytest
 
 from tests.published import interface
-from tests.published.recording import RECORDING
+from tests.published.recording import RECORDING, Recording
 
-# A run of the suite with one of these is not meant to meet everything.
+# With one of these, a run of the suite is not meant to meet everything.
 _CHOOSING = (
     *("keyword", "markexpr", "lf", "stepwise", "deselect", "ignore", "ignore_glob"),
     "collectonly",
 )
+_MOST_TOLD = 10
 
 
 class Published:
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, recording: Recording = RECORDING) -> None:
         self._config = config
+        self._recording = recording
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
-        return (yield from _judged())
+        return (yield from self._judged())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        return (yield from _judged())
+        """For what was answered meanwhile, or to a test that failed by itself."""
+        return (yield from self._judged())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """In the process that distributes the tests: takes in what one of the others met."""
+        """Where tests are distributed to processes: takes in what one of them was answered."""
         operations, events = getattr(node, "workeroutput", {}).get("published", ((), ()))
-        RECORDING.operations.update(operations)
-        RECORDING.events.update(events)
+        self._recording.operations.update(operations)
+        self._recording.events.update(events)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        recorded = self._recording
         if (output := getattr(self._config, "workeroutput", None)) is not None:
-            output["published"] = sorted(RECORDING.operations), sorted(RECORDING.events)
-        elif exitstatus == pytest.ExitCode.OK and self._is_whole() and _unmet():
+            output["published"] = sorted(recorded.operations), sorted(recorded.events)
+        elif exitstatus == pytest.ExitCode.OK and self.unmet():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._is_whole():
-            for name in _unmet():
-                terminalreporter.write_line(f"published, but never recorded: {name}", red=True)
-        terminalreporter.write_line(
-            f"recorded {len(RECORDING.operations)} operations and {len(RECORDING.events)} events"
-        )
+        for name in self.unmet():
+            terminalreporter.write_line(f"published, but never answered: {name}", red=True)
 
-    def _is_whole(self) -> bool:
-        named = self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-        return not named and not any(self._config.getoption(one, None) for one in _CHOOSING)
+    def unmet(self) -> list[str]:
+        """Operations and events that nothing was answered with, though all tests have run."""
+        chosen = any(self._config.getoption(name, None) for name in _CHOOSING)
+        if chosen or self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+            return []
+        expected = {*interface.OPERATIONS, *interface.OWN_STREAMS, *interface.EVENTS}
+        return sorted(expected - self._recording.operations - self._recording.events)
 
-
-def _judged() -> Generator[None, object, object]:
-    result = yield
-    if flaws := RECORDING.flaws():
-        pytest.fail("\n".join(flaws), pytrace=False)
-    return result
-
-
-def _unmet() -> list[str]:
-    """Operations and events that nothing in this run of the suite was answered with."""
-    expected = {*interface.OPERATIONS, *interface.OWN_STREAMS, *interface.EVENTS}
-    return sorted(expected - RECORDING.operations - RECORDING.events)
+    def _judged(self) -> Generator[None, object, object]:
+        result = yield
+        if flaws := self._recording.flaws():
+            more = len(flaws) - _MOST_TOLD
+            told = [*flaws[:_MOST_TOLD], *([f"and {more} more"] if more > 0 else ())]
+            pytest.fail("\n".join(told), pytrace=False)
+        return result

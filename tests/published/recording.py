@@ -93,12 +93,12 @@ class Recording:
 RECORDING = Recording()
 
 
-def recorded(app: Flask) -> Flask:
+def recorded(app: Flask, recording: Recording = RECORDING) -> Flask:
     """The same application; what it answers is recorded."""
     inner = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer = RECORDING.begin(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        answer = recording.begin(environ["REQUEST_METHOD"], environ["PATH_INFO"])
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             answer.status = int(status[:3])
