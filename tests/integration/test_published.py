@@ -1,6 +1,8 @@
 """The published interface: that answers are held against it, and Treadle's own document beside it."""
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -182,3 +184,17 @@ def test_the_test_that_was_answered_fails(pytestconfig: pytest.Config) -> None:
     recording.begin("GET", "/v1/files").status = 200
     with pytest.raises(pytest.fail.Exception, match="no such operation"):
         a_test.send(None)
+
+
+def test_no_test_has_a_client_of_its_own_that_is_not_recorded() -> None:
+    """An application comes from `an_app`, and the official client is given the HTTP it uses."""
+    found: list[str] = []
+    for file in Path(__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                given = {keyword.arg for keyword in node.keywords}
+                if node.func.id == "create_app" and file.name != "conftest.py":
+                    found.append(f"{file.name}:{node.lineno}")
+                if node.func.id.endswith("OpenAI") and "http_client" not in given:
+                    found.append(f"{file.name}:{node.lineno}")
+    assert found == []
