@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import HTTPException
 
 from api.auth import UnauthenticatedError
@@ -23,13 +23,14 @@ _SERVER_ERROR = (
     " or contact us through our help center at help.openai.com if you keep seeing this error."
     " (Please include the request ID {request_id} in your email.)"
 )
+_KINDS = ("invalid_request_error", "server_error")
 # The same request meets the same answer; clients would repeat a 500 by themselves.
 _A_REPEAT_IS_VAIN = {400, 401, 403, 404, 405, 413, 500}
 
 
 class Error(Schema):
     message = fields.String(required=True)
-    type = fields.String(required=True)
+    type = fields.String(required=True, validate=validate.OneOf(_KINDS))
     param = fields.String(required=True, allow_none=True)
     code = fields.String(required=True, allow_none=True)
 

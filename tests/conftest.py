@@ -5,8 +5,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import httpx2
@@ -25,9 +26,15 @@ from shared.ids import random_text
 from shared.settings import Settings
 from shared.store import callers
 from tests.model_server import ModelServer
+from tests.published.plugin import Published
+from tests.published.recording import recorded
 from worker.execution import Execution
 from worker.lease import Lease
 from worker.model import Model
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Published(config))
 
 
 @dataclass(frozen=True)
@@ -135,9 +142,9 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 @contextmanager
-def an_app(settings: Settings) -> Iterator[Flask]:
-    """Once it hears events, so that no test depends on how soon."""
-    app = create_app(settings)
+def an_app(settings: Settings, **changes: Any) -> Iterator[Flask]:
+    """Once it hears events, so that no test depends on how soon. What it answers is recorded."""
+    app = recorded(create_app(replace(settings, **changes)))
     until = time.monotonic() + 5
     while not app.extensions["treadle"].listener.connected and time.monotonic() < until:
         threading.Event().wait(0.005)

@@ -6,7 +6,7 @@ from api import operations
 from api.auth import project_id
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.assistants import Assistant, CreateAssistant, ModifyAssistant
-from api.openai.schemas.lists import Deleted, PageQuery, deleted, list_of
+from api.openai.schemas.lists import PageQuery, deleted, list_of
 from api.runtime import single, transaction
 from shared.store import assistants
 from shared.store.pages import PageRequest
@@ -50,9 +50,9 @@ def modify_assistant(changes: dict[str, Any], assistant_id: str) -> Any:
 
 
 @blueprint.route("/assistants/<assistant_id>", methods=["DELETE"])
-@blueprint.response(200, Deleted())
+@blueprint.response(200, deleted("assistant"))
 def delete_assistant(assistant_id: str) -> Any:
     """Delete an assistant. Runs that have begun go on."""
     with single() as tx:
         assistants.delete(tx, project_id(), assistant_id)
-    return deleted("assistant", assistant_id)
+    return {"id": assistant_id}

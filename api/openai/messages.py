@@ -8,7 +8,7 @@ from api import busy, operations
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
-from api.openai.schemas.lists import Deleted, MessagePageQuery, deleted, list_of
+from api.openai.schemas.lists import MessagePageQuery, deleted, list_of
 from api.openai.schemas.messages import CreateMessage, Message, ModifyMessage
 from api.repeats import once, sent
 from api.runtime import single, transaction
@@ -66,10 +66,10 @@ def modify_message(changes: dict[str, Any], thread_id: str, message_id: str) -> 
 
 
 @blueprint.route("/threads/<thread_id>/messages/<message_id>", methods=["DELETE"])
-@blueprint.response(200, Deleted())
+@blueprint.response(200, deleted("thread.message"))
 def delete_message(thread_id: str, message_id: str) -> Any:
     """Delete a message."""
     with single() as tx:
         threads.get(tx, project_id(), thread_id)
         messages.delete(tx, project_id(), thread_id, message_id)
-    return deleted("thread.message", message_id)
+    return {"id": message_id}

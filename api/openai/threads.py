@@ -8,7 +8,7 @@ from api import operations
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
-from api.openai.schemas.lists import Deleted, deleted
+from api.openai.schemas.lists import deleted
 from api.openai.schemas.threads import CreateThread, ModifyThread, Thread
 from api.repeats import once
 from api.runtime import single, transaction
@@ -46,9 +46,9 @@ def modify_thread(changes: dict[str, Any], thread_id: str) -> Any:
 
 
 @blueprint.route("/threads/<thread_id>", methods=["DELETE"])
-@blueprint.response(200, Deleted())
+@blueprint.response(200, deleted("thread"))
 def delete_thread(thread_id: str) -> Any:
     """Delete a thread with its messages, runs and run steps."""
     with single() as tx:
         threads.delete(tx, project_id(), thread_id)
-    return deleted("thread", thread_id)
+    return {"id": thread_id}

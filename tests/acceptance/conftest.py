@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,6 +18,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from shared.settings import Settings
 from tests.conftest import Caller
+from tests.published.recording import RecordedAsyncTransport, recorded_http
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)  # of every process started from now
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base_urls: list[str] = field(default_factory=list)
+    clients: ExitStack = field(default_factory=ExitStack)
 
     def start_api(self, seconds: float = 30) -> str:
         """Returns its base URL, once it answers, within that time."""
@@ -42,12 +45,21 @@ class Stack:
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", **environment)
 
-    def client(self) -> OpenAI:
+    def http(self, number: int = 0, **options: Any) -> httpx2.Client:
+        """Plain HTTP to one of the APIs. What these clients are answered is recorded."""
+        return self._open(
+            base_url=self.base_urls[number],
+            headers={"Authorization": f"Bearer {self.secret}"},
+            **options,
+        )
+
+    def client(self, number: int = 0, **options: Any) -> OpenAI:
         return OpenAI(
-            base_url=self.base_urls[0],
+            base_url=self.base_urls[number],
             api_key=self.secret,
             max_retries=0,
             _strict_response_validation=True,
+            http_client=self._open(**options),
         )
 
     def async_client(self, number: int = 0) -> AsyncOpenAI:
@@ -56,14 +68,19 @@ class Stack:
             api_key=self.secret,
             max_retries=0,
             _strict_response_validation=True,
+            http_client=httpx2.AsyncClient(transport=RecordedAsyncTransport()),
         )
 
     def stop(self) -> None:
+        self.clients.close()
         for process in self.running:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait(10)
+
+    def _open(self, **options: Any) -> httpx2.Client:
+        return self.clients.enter_context(closing(recorded_http(**options)))
 
     def _start(self, part: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.logs / f"{part}-{len(self.running)}.log").open("wb") as log:

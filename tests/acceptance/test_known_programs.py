@@ -4,7 +4,6 @@ import asyncio
 import time
 from typing import Any
 
-import httpx2
 import pytest
 from openai import NotFoundError, OpenAI
 
@@ -25,20 +24,20 @@ def test_create_thread_and_run_then_poll_with_growing_pauses_and_take_the_first_
     """The go-openai way: plain HTTP, no poll helper, and every time a whole number."""
     assistant = client.beta.assistants.create(model="gpt-4-turbo-preview", instructions="Be kind.")
     model_server.script(after(0.5))
-    headers = {"Authorization": f"Bearer {stack.secret}", "OpenAI-Beta": "assistants=v2"}
-    with httpx2.Client(base_url=stack.base_urls[0], headers=headers) as http:
-        body = {
-            "assistant_id": assistant.id,
-            "model": "gpt-4-turbo-preview",
-            "thread": {"messages": [{"role": "user", "content": "Why?"}]},
-        }
-        run: dict[str, Any] = http.post("threads/runs", json=body).json()
-        for attempt in range(1, 6):
-            time.sleep(attempt)
-            run = http.get(f"threads/{run['thread_id']}/runs/{run['id']}").json()
-            if run["status"] == "completed":
-                break
-        listed = http.get(f"threads/{run['thread_id']}/messages").json()
+    http = stack.http()
+    http.headers["OpenAI-Beta"] = "assistants=v2"
+    body = {
+        "assistant_id": assistant.id,
+        "model": "gpt-4-turbo-preview",
+        "thread": {"messages": [{"role": "user", "content": "Why?"}]},
+    }
+    run: dict[str, Any] = http.post("threads/runs", json=body).json()
+    for attempt in range(1, 6):
+        time.sleep(attempt)
+        run = http.get(f"threads/{run['thread_id']}/runs/{run['id']}").json()
+        if run["status"] == "completed":
+            break
+    listed = http.get(f"threads/{run['thread_id']}/messages").json()
     first = next(message for message in listed["data"] if message["role"] != "user")
     assert first["content"][0]["text"]["value"] == "You said: Why?"
     times = [value for name, value in {**run, **first}.items() if name.endswith("_at")]

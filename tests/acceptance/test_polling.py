@@ -1,8 +1,5 @@
 """Polls that are held open until the run stops, from the official client's own poll helper."""
 
-import httpx2
-from openai import OpenAI
-
 from tests.acceptance.conftest import Stack
 from tests.model_server import ModelServer, after
 
@@ -10,19 +7,14 @@ from tests.model_server import ModelServer, after
 def test_the_poll_helper_gets_a_slow_answer_with_at_most_two_gets(
     stack: Stack, model_server: ModelServer
 ) -> None:
-    url = stack.start_api()
+    stack.start_api()
     stack.start_worker()
     gets: list[str] = []
-    with (
-        httpx2.Client(event_hooks={"request": [lambda sent: gets.append(sent.method)]}) as http,
-        OpenAI(base_url=url, api_key=stack.secret, http_client=http) as client,
-    ):
-        assistant = client.beta.assistants.create(model="gpt-4o", instructions="Be brief.")
-        thread = client.beta.threads.create(messages=[{"role": "user", "content": "Why?"}])
-        model_server.script(after(2))
-        gets.clear()
-        run = client.beta.threads.runs.create_and_poll(
-            thread_id=thread.id, assistant_id=assistant.id
-        )
+    client = stack.client(event_hooks={"request": [lambda sent: gets.append(sent.method)]})
+    assistant = client.beta.assistants.create(model="gpt-4o", instructions="Be brief.")
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "Why?"}])
+    model_server.script(after(2))
+    gets.clear()
+    run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
     assert run.status == "completed"
     assert gets.count("GET") <= 2

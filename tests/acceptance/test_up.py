@@ -19,6 +19,7 @@ from cli.embedded.processes import is_alive
 from cli.embedded.question import QUESTION
 from tests.acceptance.conftest import wait_until
 from tests.model_server import ModelServer
+from tests.published.recording import recorded_http
 
 pytestmark = pytest.mark.xdist_group("up")  # the tests share one `up`
 
@@ -153,8 +154,9 @@ def test_an_opengpts_program_needs_no_key_on_this_machine(running: Up) -> None:
     cookies = {"opengpts_user_id": "foo"}
     made = httpx2.put(url, json={"name": "bar", "config": {}}, cookies=cookies).json()
     key = Home(running.home).client_settings()["OPENAI_API_KEY"]
-    client = OpenAI(base_url=f"http://127.0.0.1:{running.port}/v1", api_key=key)
-    assert made["name"] in [assistant.name for assistant in client.beta.assistants.list()]
+    base_url = f"http://127.0.0.1:{running.port}/v1"
+    with OpenAI(base_url=base_url, api_key=key, http_client=recorded_http()) as client:
+        assert made["name"] in [assistant.name for assistant in client.beta.assistants.list()]
 
 
 def test_client_env_is_for_its_owner_only_and_holds_the_printed_key(running: Up) -> None:
@@ -231,7 +233,8 @@ def test_after_a_kill_nothing_is_left_behind_and_the_next_start_works(
 def _answer(up: Up, question: str) -> str:
     lines = (up.home / "client.env").read_text().splitlines()
     base_url, key = (line.split("=", 1)[1] for line in lines)
-    with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
+    http = recorded_http()
+    with OpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=http) as client:
         assistant = client.beta.assistants.create(model="scripted")
         run = client.beta.threads.create_and_run_poll(
             assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": question}]}
@@ -243,7 +246,8 @@ def _answer(up: Up, question: str) -> str:
 
 def _status(up: Up, secret: str) -> int:
     url = f"http://127.0.0.1:{up.port}/v1/assistants"
-    return httpx2.get(url, headers={"Authorization": f"Bearer {secret}"}).status_code
+    with recorded_http(headers={"Authorization": f"Bearer {secret}"}) as http:
+        return http.get(url).status_code
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -107,7 +107,8 @@ def test_what_is_answered_is_what_the_document_says(
     caller: Caller,
     worker: Execution,
 ) -> None:
-    function = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    look = {"name": "look", "parameters": {}, "strict": False}
+    function = {"type": "function", "function": look}
     an_assistant(database, caller.project_id, tools=[function], response_format={"type": "text"})
     waiting = a_run(database, caller.project_id, status=RunStatus.REQUIRES_ACTION)
     failed = a_run(database, caller.project_id, status=RunStatus.FAILED)

@@ -1,4 +1,4 @@
-"""The shapes on the wire: which keys an object has, and which arguments a call takes."""
+"""The arguments that a call takes, and what the official client makes of its answers."""
 
 import typing
 from typing import Any
@@ -27,42 +27,6 @@ from tests.integration.samples import a_body, bodies_of
 from tests.integration.wire import a_world, routes
 
 
-def words(text: str) -> set[str]:
-    return set(text.split())
-
-
-ASSISTANT = words(
-    "id object created_at name description model instructions tools tool_resources metadata"
-    " temperature top_p response_format reasoning_effort"
-)
-THREAD = {"id", "object", "created_at", "tool_resources", "metadata"}
-MESSAGE = words(
-    "id object created_at thread_id status incomplete_details completed_at incomplete_at role"
-    " content assistant_id run_id attachments metadata"
-)
-RUN = words(
-    "id object created_at thread_id assistant_id status required_action last_error expires_at"
-    " started_at cancelled_at failed_at completed_at incomplete_details model instructions tools"
-    " tool_resources metadata usage temperature top_p max_prompt_tokens max_completion_tokens"
-    " truncation_strategy tool_choice parallel_tool_calls response_format reasoning_effort"
-)
-RUN_STEP = words(
-    "id object created_at assistant_id thread_id run_id type status step_details last_error"
-    " expires_at expired_at cancelled_at failed_at completed_at metadata usage"
-)
-USAGE = words(
-    "prompt_tokens completion_tokens total_tokens prompt_token_details completion_tokens_details"
-)
-OBJECTS = {
-    "assistant": ASSISTANT,
-    "thread": THREAD,
-    "thread.message": MESSAGE,
-    "thread.run": RUN,
-    "thread.run.step": RUN_STEP,
-}
-DELETED = {"assistant.deleted", "thread.deleted", "thread.message.deleted"}
-
-
 class Nothing(typing.TypedDict):
     pass
 
@@ -82,42 +46,6 @@ CALLS: dict[str, Any] = {
 }
 
 
-def test_every_answer_is_an_object_with_exactly_the_wires_keys(
-    app: Flask, http: httpx2.Client, database: Database, caller: Caller
-) -> None:
-    seen: set[str] = set()
-    for route in (one for one in routes(app) if not one.streams):
-        ids = a_world(database, caller.project_id, route)
-        body = None if route.body is None else a_body(route.body, ids)
-        shown = http.request(route.method, f"http://treadle{route.path(ids)}", json=body).json()
-        if route.method == "DELETE":
-            assert shown.keys() == {"id", "object", "deleted"}, route
-            assert shown["deleted"] is True, route
-            assert shown["object"] in DELETED, route
-        items = [shown]
-        if shown["object"] == "list":
-            assert shown.keys() == {"object", "data", "first_id", "last_id", "has_more"}, route
-            items = shown["data"]
-            assert items, route
-        for item in items if route.method != "DELETE" else ():
-            assert item.keys() == OBJECTS[item["object"]], route
-        seen.add(items[0]["object"])
-    assert seen == OBJECTS.keys() | DELETED
-
-
-def test_every_instant_is_a_whole_number_and_every_absent_value_null(
-    http: httpx2.Client, database: Database, caller: Caller
-) -> None:
-    for status in RunStatus:
-        run = a_run(database, caller.project_id, status=status)
-        shown = http.get(f"threads/{run.thread_id}/runs/{run.id}").json()
-        instants = {name: value for name, value in shown.items() if name.endswith("_at")}
-        assert {type(value) for value in instants.values()} <= {int, type(None)}, status
-        assert type(shown["created_at"]) is int
-        if shown["usage"] is not None:
-            assert shown["usage"].keys() == USAGE, status
-
-
 def test_the_official_client_finds_every_answer_as_its_types_say(
     client: OpenAI, database: Database, caller: Caller
 ) -> None:
@@ -134,16 +62,11 @@ def test_the_official_client_finds_every_answer_as_its_types_say(
     ]
     for one in shown:
         declared = set(type(one).model_fields)
-        assert declared <= OBJECTS[one.object] | {"enabled"}, one.object
         assert one.model_fields_set >= declared - {"enabled"}, one.object
-    lists = [
-        client.beta.assistants.list(),
-        threads.messages.list(thread_id),
-        threads.runs.list(thread_id),
-        threads.runs.steps.list(run_id, thread_id=thread_id),
-    ]
-    for page in lists:
-        assert page.to_dict().keys() == {"object", "data", "first_id", "last_id", "has_more"}
+    assert client.beta.assistants.list().data
+    assert threads.messages.list(thread_id).data
+    assert threads.runs.list(thread_id).data
+    assert threads.runs.steps.list(run_id, thread_id=thread_id).data
     for status in set(RunStatus) - {RunStatus.REQUIRES_ACTION}:
         run = a_run(database, caller.project_id, status=status)
         assert threads.runs.retrieve(run.id, thread_id=run.thread_id).status == status

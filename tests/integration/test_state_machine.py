@@ -14,6 +14,7 @@ from shared.run_state import NEXT, TERMINAL, RunStatus
 from shared.store import claims, workers
 from tests.conftest import Caller
 from tests.factories import a_thread, an_assistant
+from tests.integration.samples import TOOL
 from tests.model_server import ModelServer, Reply, fail, say
 from worker.execution import Execution
 from worker.sweep import sweep
@@ -26,7 +27,6 @@ REPLIES: dict[str, Reply] = {
     "refuse": fail(400),
     "falter": fail(500),
 }
-TOOL = {"type": "function", "function": {"name": "look"}}
 
 
 def _reachable() -> dict[RunStatus, set[RunStatus]]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from api.openai.schemas.fields import Choice, Decimal, Metadata, Text, UnixTime, WireSchema
+from api.openai.schemas.fields import Answer, Choice, Decimal, Metadata, Text, UnixTime, WireSchema
 from api.openai.schemas.options import ResponseFormat, ToolResources, Tools
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -28,7 +28,7 @@ class ModifyAssistant(CreateAssistant):
     """Loaded with `partial=True`: what is absent stays."""
 
 
-class Assistant(Schema):
+class Assistant(Answer):
     id = fields.String()
     object = fields.Constant("assistant")
     created_at = UnixTime()
@@ -42,4 +42,4 @@ class Assistant(Schema):
     temperature = fields.Float()
     top_p = fields.Float()
     response_format: Any = fields.Raw()
-    reasoning_effort = fields.String(allow_none=True)
+    reasoning_effort = Choice(*EFFORTS, allow_none=True)

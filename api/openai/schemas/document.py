@@ -141,7 +141,7 @@ def _(field: fields.Constant) -> Properties:
 
 @properties.register
 def _(field: fields.Function) -> Properties:
-    return SHAPES[str(field.name)]
+    return SHAPES[_shape_of(field)]
 
 
 @properties.register
@@ -169,9 +169,13 @@ def _(field: ToolChoice) -> Properties:
 def _(field: fields.Raw) -> Properties | fields.Field:
     if isinstance(field.parent, WireSchema) or not isinstance(field.parent, Schema):
         return {}
-    if field.name in SHAPES:
-        return SHAPES[str(field.name)]
-    return _echoed(str(field.name))
+    shape = _shape_of(field)
+    return SHAPES[shape] if shape in SHAPES else _echoed(str(field.name))
+
+
+def _shape_of(field: fields.Field) -> str:
+    name = f"{type(field.parent).__name__}.{field.name}"
+    return name if name in SHAPES else str(field.name)
 
 
 def _echoed(name: str) -> fields.Field:

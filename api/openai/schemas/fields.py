@@ -44,6 +44,13 @@ class WireSchema(Schema):
         return self.loaded(data)
 
 
+class Answer(Schema):
+    """What is answered has all of its fields, always."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
+        field_obj.required = True
+
+
 class _Typed(fields.Field):
     """What every field here shares: the wording for absent and null."""
 

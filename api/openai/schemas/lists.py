@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load
 
-from api.openai.schemas.fields import Choice, QueryWhole, Text
+from api.openai.schemas.fields import Answer, Choice, QueryWhole, Text
 from shared.store.pages import PageRequest
 
 
@@ -35,7 +35,7 @@ class MessagePageQuery(PageQuery):
         return PageRequest(**data), run_id
 
 
-class _List(Schema):
+class _List(Answer):
     object = fields.Constant("list")
     first_id = fields.Function(lambda page: page.data[0].id if page.data else None)
     last_id = fields.Function(lambda page: page.data[-1].id if page.data else None)
@@ -48,11 +48,12 @@ def list_of(item: type[Schema]) -> Schema:
     return _List.from_dict(items, name=f"List{item.__name__}")()
 
 
-class Deleted(Schema):
-    id = fields.String()
-    object = fields.String()
-    deleted = fields.Constant(True)
-
-
-def deleted(kind: str, id_: str) -> dict[str, Any]:
-    return {"id": id_, "object": f"{kind}.deleted"}
+def deleted(kind: str) -> Schema:
+    """What is left of an object of this kind."""
+    name = "".join(word.capitalize() for word in kind.split("."))
+    left: dict[str, fields.Field] = {
+        "id": fields.String(),
+        "object": fields.Constant(f"{kind}.deleted"),
+        "deleted": fields.Constant(True),
+    }
+    return Answer.from_dict(left, name=f"Deleted{name}")()

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from api.openai.schemas.faults import check_length, refuse
 from api.openai.schemas.fields import (
+    Answer,
     ByType,
     Choice,
     Id,
@@ -20,6 +21,7 @@ from shared.store.messages import NewMessage, text_part
 
 LONGEST_CONTENT = 256_000
 _DETAILS = ("auto", "low", "high")
+_ROLES = ("user", "assistant")
 
 
 class _Image(WireSchema):
@@ -97,7 +99,7 @@ class _Attachment(WireSchema):
 class CreateMessage(WireSchema):
     """Loads a NewMessage."""
 
-    role = Choice("user", "assistant", required=True)
+    role = Choice(*_ROLES, required=True)
     content = Content(required=True, metadata={"examples": ["Why is the sky blue?"]})
     attachments = ListOf(Object(_Attachment), load_default=list, allow_none=True)
     metadata = Metadata()
@@ -110,16 +112,16 @@ class ModifyMessage(WireSchema):
     metadata = Metadata()
 
 
-class Message(Schema):
+class Message(Answer):
     id = fields.String()
     object = fields.Constant("thread.message")
     created_at = UnixTime()
     thread_id = fields.String()
-    status = fields.String()
+    status = Choice("in_progress", "incomplete", "completed")
     incomplete_details = fields.Raw(allow_none=True)
     completed_at = UnixTime(allow_none=True)
     incomplete_at = UnixTime(allow_none=True)
-    role = fields.String()
+    role = Choice(*_ROLES)
     content = fields.Raw()
     assistant_id = fields.String(allow_none=True)
     run_id = fields.String(allow_none=True)

@@ -1,16 +1,18 @@
 """Models on the wire."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
+
+from api.openai.schemas.fields import Answer
 
 
-class Model(Schema):
+class Model(Answer):
     id = fields.String()
     object = fields.Constant("model")
     created = fields.Integer()
     owned_by = fields.String()
 
 
-class ModelList(Schema):
+class ModelList(Answer):
     """Whole, without pages."""
 
     object = fields.Constant("list")

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from api.openai.schemas.assistants import EFFORTS
 from api.openai.schemas.fields import (
+    Answer,
     Choice,
     Decimal,
     Flag,
@@ -95,13 +96,13 @@ class ModifyRun(WireSchema):
     metadata = Metadata()
 
 
-class Run(Schema):
+class Run(Answer):
     id = fields.String()
     object = fields.Constant("thread.run")
     created_at = UnixTime()
     assistant_id = fields.String()
     thread_id = fields.String()
-    status = fields.String()
+    status = Choice(*(status.value for status in RunStatus))
     started_at = UnixTime(allow_none=True)
     expires_at = fields.Function(lambda run: _expires_at(run))
     cancelled_at = UnixTime(allow_none=True)
@@ -124,7 +125,7 @@ class Run(Schema):
     response_format = fields.Raw()
     tool_choice = fields.Raw()
     parallel_tool_calls = fields.Boolean()
-    reasoning_effort = fields.String(allow_none=True)
+    reasoning_effort = Choice(*EFFORTS, allow_none=True)
 
 
 # The wire forgets when a run would have expired once it has ended otherwise.

@@ -9,7 +9,7 @@ _COUNT: Shape = {"type": "integer", "minimum": 0}
 
 
 def _object(**properties: Shape) -> Shape:
-    return {"type": "object", "properties": properties}
+    return {"type": "object", "properties": properties, "required": sorted(properties)}
 
 
 def _nullable(shape: Shape) -> Shape:
@@ -20,11 +20,16 @@ def _const(value: str) -> Shape:
     return {"type": "string", "const": value}
 
 
+def _one_of(*words: str) -> Shape:
+    return {"type": "string", "enum": list(words)}
+
+
 def _list_of(shape: Shape) -> Shape:
     return {"type": "array", "items": shape}
 
 
-_DETAIL: Shape = {"type": "string", "enum": ["auto", "low", "high"]}
+_DETAIL = _one_of("auto", "low", "high")
+_FAILURES = ("server_error", "rate_limit_exceeded")
 _CALLED = {"name": _STRING, "arguments": {**_STRING, "description": "JSON, as the model wrote it."}}
 _CALL = _object(id=_STRING, type=_const("function"), function=_object(**_CALLED))
 _MADE_CALL = _object(
@@ -42,11 +47,16 @@ _PARTS = [
     _object(type=_const("refusal"), refusal=_STRING),
 ]
 
-# By the name of the field. Whether null is possible, the field says; a function says it here.
+# By the name of the field, with its object's where two have the same. Whether null is possible, the
+# field says; a function says it here.
 SHAPES: dict[str, Shape] = {
     "content": _list_of({"oneOf": _PARTS}),
-    "incomplete_details": _object(reason=_STRING),
-    "last_error": _object(code=_STRING, message=_STRING),
+    "Message.incomplete_details": _object(
+        reason=_one_of("content_filter", "max_tokens", "run_cancelled", "run_expired", "run_failed")
+    ),
+    "Run.incomplete_details": _object(reason=_one_of("max_completion_tokens", "max_prompt_tokens")),
+    "Run.last_error": _object(code=_one_of(*_FAILURES, "invalid_prompt"), message=_STRING),
+    "RunStep.last_error": _nullable(_object(code=_one_of(*_FAILURES), message=_STRING)),
     "required_action": _object(
         type=_const("submit_tool_outputs"),
         submit_tool_outputs=_object(tool_calls=_list_of(_CALL)),
@@ -61,7 +71,13 @@ SHAPES: dict[str, Shape] = {
         ]
     },
     "usage": _nullable(
-        _object(prompt_tokens=_COUNT, completion_tokens=_COUNT, total_tokens=_COUNT)
+        _object(
+            prompt_tokens=_COUNT,
+            completion_tokens=_COUNT,
+            total_tokens=_COUNT,
+            prompt_token_details=_object(cached_tokens=_COUNT),
+            completion_tokens_details=_object(reasoning_tokens=_COUNT),
+        )
     ),
     "expires_at": {"type": ["integer", "null"], "description": "Unix time in seconds."},
     "first_id": _nullable(_STRING),

@@ -1,8 +1,8 @@
 """Threads on the wire."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from api.openai.schemas.fields import ListOf, Metadata, Object, UnixTime, WireSchema
+from api.openai.schemas.fields import Answer, ListOf, Metadata, Object, UnixTime, WireSchema
 from api.openai.schemas.messages import CreateMessage
 from api.openai.schemas.options import ToolResources
 
@@ -18,7 +18,7 @@ class CreateThread(ModifyThread):
     messages = ListOf(Object(CreateMessage), load_default=list)
 
 
-class Thread(Schema):
+class Thread(Answer):
     id = fields.String()
     object = fields.Constant("thread")
     created_at = UnixTime()

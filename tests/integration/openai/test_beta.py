@@ -1,7 +1,6 @@
 """The OpenAI-Beta header: not missed by default, demanded with TREADLE_STRICT_BETA."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx2
 import pytest
@@ -16,7 +15,7 @@ BETA = {"OpenAI-Beta": "assistants=v2"}
 
 @pytest.fixture
 def strict_app(settings: Settings) -> Iterator[Flask]:
-    with an_app(replace(settings, strict_beta=True)) as app:
+    with an_app(settings, strict_beta=True) as app:
         yield app
 
 

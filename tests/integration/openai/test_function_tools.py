@@ -22,6 +22,7 @@ WEATHER: Any = {
         "name": "get_weather",
         "description": "The weather in a city.",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        "strict": False,
     },
 }
 

@@ -1,11 +1,9 @@
 """GET of a run that is held open until the run stops, for those who ask for it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from typing import Any
+from contextlib import closing
 
 import httpx2
 import pytest
@@ -13,7 +11,6 @@ from flask import Flask
 from openai import OpenAI
 
 from api import polling
-from api.app import create_app
 from api.runtime import runtime
 from shared.db import Database
 from shared.events import Listener
@@ -21,7 +18,7 @@ from shared.run_state import STOPPED, RunStatus
 from shared.settings import Settings
 from shared.store import threads
 from shared.store.runs import Run
-from tests.conftest import Caller, client_as, http_as
+from tests.conftest import Caller, an_app, client_as, http_as
 from tests.factories import a_run, bring_to
 from tests.integration.wire import error_of
 from worker.execution import Execution
@@ -49,13 +46,6 @@ NOT_ASKING: dict[str, dict[str, str]] = {
     "a name that begins with wait": {"Prefer": "waiting=9"},
     "another preference's text": {"Prefer": 'x="wait=9"'},
 }
-
-
-@contextmanager
-def serving(settings: Settings, **changes: Any) -> Iterator[Flask]:
-    app = create_app(replace(settings, **changes))
-    yield app
-    app.extensions["treadle"].close()
 
 
 @pytest.fixture
@@ -172,7 +162,7 @@ def test_when_the_time_is_up_the_run_is_answered_as_it_is(
 ) -> None:
     run = a_run(database, caller.project_id)
     with (
-        serving(settings, hold_seconds=0.2) as app,
+        an_app(settings, hold_seconds=0.2) as app,
         closing(http_as(app, caller.secret)) as http,
     ):
         for name, headers in ASKING.items():
@@ -200,7 +190,7 @@ def test_nobody_is_held_who_did_not_ask(
     run = a_run(database, caller.project_id)
     held: list[str] = []
     with (
-        serving(settings, hold_seconds=3) as app,
+        an_app(settings, hold_seconds=3) as app,
         closing(http_as(app, caller.secret)) as http,
     ):
         for name, headers in NOT_ASKING.items():
@@ -216,7 +206,7 @@ def test_the_name_of_a_preference_may_be_written_in_capitals(
 ) -> None:
     run = a_run(database, caller.project_id)
     with (
-        serving(settings, hold_seconds=0.2) as app,
+        an_app(settings, hold_seconds=0.2) as app,
         closing(http_as(app, caller.secret)) as http,
     ):
         began = time.monotonic()
@@ -229,7 +219,7 @@ def test_a_poll_that_waits_keeps_no_connection_from_others(
 ) -> None:
     runs = [a_run(database, caller.project_id) for _ in range(6)]
     with (
-        serving(settings, database_pool=2) as app,
+        an_app(settings, database_pool=2) as app,
         closing(client_as(app, caller.secret)) as client,
         closing(http_as(app, caller.secret)) as http,
         ThreadPoolExecutor(len(runs)) as pool,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 
 import httpx2
 import pytest
@@ -23,7 +22,7 @@ ALIASES = {"gpt-4o": "org/served.v1", "gpt-4o-mini": "gone"}
 def serving(settings: Settings, caller: Caller, **changes: object) -> Iterator[OpenAI]:
     """A client of an API with other settings."""
     with (
-        an_app(replace(settings, **changes)) as app,  # type: ignore[arg-type]
+        an_app(settings, **changes) as app,
         client_as(app, caller.secret) as client,
     ):
         yield client

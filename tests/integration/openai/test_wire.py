@@ -9,8 +9,7 @@ from flask import Flask
 
 from shared.db import Database
 from shared.settings import Settings
-from tests.conftest import Caller, http_as
-from tests.integration.openai.test_held_polls import serving
+from tests.conftest import Caller, an_app, http_as
 from tests.integration.wire import a_world, call, error_of, flaw, routes
 
 UNPARSABLE = (
@@ -112,7 +111,7 @@ def test_a_body_over_the_limit_is_refused_in_the_envelope(
     settings: Settings, caller: Caller
 ) -> None:
     with (
-        serving(settings, body_bytes=2048) as app,
+        an_app(settings, body_bytes=2048) as app,
         closing(http_as(app, caller.secret)) as http,
     ):
         for route in routes(app):

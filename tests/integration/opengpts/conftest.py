@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,19 +9,17 @@ import httpx2
 import pytest
 from flask import Flask
 
-from api.app import create_app
 from api.opengpts.identity import COOKIE
 from shared.settings import Settings
-from tests.conftest import Caller
+from tests.conftest import Caller, an_app
 
 User = Callable[..., httpx2.Client]
 
 
 @pytest.fixture
 def app(settings: Settings, caller: Caller) -> Iterator[Flask]:
-    app = create_app(replace(settings, opengpts_project=caller.project_id))
-    yield app
-    app.extensions["treadle"].close()
+    with an_app(settings, opengpts_project=caller.project_id) as app:
+        yield app
 
 
 def user_of(app: Flask, name: str, secret: str = "") -> httpx2.Client:

@@ -3,19 +3,17 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import httpx2
 import pytest
 from flask import Flask
 
 from api import auth
-from api.app import create_app
 from api.opengpts import identity
 from shared.db import Database
 from shared.settings import Settings
 from shared.store import callers
-from tests.conftest import Caller, a_caller, client_as
+from tests.conftest import Caller, a_caller, an_app, client_as
 from tests.integration.opengpts.conftest import (
     User,
     a_thread,
@@ -29,9 +27,8 @@ from tests.integration.opengpts.conftest import (
 @pytest.fixture
 def closed_app(settings: Settings) -> Iterator[Flask]:
     """Where no project stands open."""
-    app = create_app(settings)
-    yield app
-    app.extensions["treadle"].close()
+    with an_app(settings) as app:
+        yield app
 
 
 def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
@@ -76,8 +73,10 @@ def test_a_project_may_be_named_by_its_keys_id_and_closes_with_its_last_key(
     with database.autocommit() as tx:
         key = callers.find(tx, caller.secret)
     assert key is not None
-    app = create_app(replace(settings, opengpts_project=key.id))
-    with closing(app.extensions["treadle"]), closing(user_of(app, "foo")) as foo:
+    with (
+        an_app(settings, opengpts_project=key.id) as app,
+        closing(user_of(app, "foo")) as foo,
+    ):
         assert foo.get("assistants/").status_code == 200
         with database.autocommit() as tx:
             callers.revoke(tx, key.id)
@@ -87,8 +86,7 @@ def test_a_project_may_be_named_by_its_keys_id_and_closes_with_its_last_key(
 
 
 def test_a_project_that_does_not_exist_is_open_to_nobody(settings: Settings) -> None:
-    app = create_app(replace(settings, opengpts_project="proj_x"))
-    with closing(app.extensions["treadle"]), closing(user_of(app, "foo")) as foo:
+    with an_app(settings, opengpts_project="proj_x") as app, closing(user_of(app, "foo")) as foo:
         assert foo.get("assistants/").status_code == 401
 
 

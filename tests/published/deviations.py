@@ -1,0 +1,226 @@
+"""Where Treadle's answers differ from the published interface on purpose: why, and what holds
+instead. Nothing else softens or sharpens `assistants.json`.
+
+A patch is laid over what is published: None removes, `required` is added to, all else replaces.
+"""
+
+from typing import Any
+
+Patch = dict[str, Any]
+
+
+def _in(names: str, patch: Patch) -> Patch:
+    return {"schemas": dict.fromkeys(names.split(), patch)}
+
+
+def _with(**properties: Patch | None) -> Patch:
+    return {"properties": properties}
+
+
+def _always(*names: str) -> Patch:
+    return {"required": list(names)}
+
+
+def _named(**prefixes: str) -> Patch:
+    """Ids in these properties, as recorded: a prefix and 24 letters and digits."""
+    pattern = "^{}_[A-Za-z0-9]{{24}}$"
+    return _with(**{name: {"pattern": pattern.format(prefix)} for name, prefix in prefixes.items()})
+
+
+_LISTS = "ListAssistantsResponse ListMessagesResponse ListRunStepsResponse ListRunsResponse"
+_USAGES = "RunCompletionUsage RunStepCompletionUsage"
+_INSTANT: Patch = {"type": ["integer", "null"], "format": "unixtime"}
+_EFFORT: Patch = {"enum": ["none", "minimal", "low", "medium", "high", "xhigh", "max", None]}
+_RESOURCES: Patch = {
+    "type": "object",
+    **_with(
+        code_interpreter={
+            "type": "object",
+            **_with(file_ids={"type": "array", "maxItems": 20, "items": {"type": "string"}}),
+        },
+        file_search={
+            "type": "object",
+            **_with(vector_store_ids={"type": "array", "maxItems": 1, "items": {"type": "string"}}),
+        },
+    ),
+}
+_DEFAULTED: Patch = _with(
+    temperature={"type": "number"},
+    top_p={"type": "number"},
+    response_format={"anyOf": None, "$ref": "#/schemas/AssistantsApiResponseFormatOption"},
+)
+
+RECORDED: tuple[tuple[str, Patch], ...] = (
+    (
+        "An empty list has no first and no last id: recorded null.",
+        _in(
+            _LISTS,
+            _with(first_id={"type": ["string", "null"]}, last_id={"type": ["string", "null"]}),
+        ),
+    ),
+    (
+        "A run whose assistant has no instructions: recorded null.",
+        _in("RunObject", _with(instructions={"type": ["string", "null"]})),
+    ),
+    (
+        "A run takes over all of its assistant's tools, which may be 128.",
+        _in("RunObject", _with(tools={"maxItems": 128})),
+    ),
+    (
+        "Recorded and always sent, though not published.",
+        {
+            "schemas": {
+                "AssistantObject": _with(reasoning_effort=_EFFORT) | _always("reasoning_effort"),
+                "RunObject": _with(reasoning_effort=_EFFORT, tool_resources=_RESOURCES)
+                | _always("reasoning_effort", "tool_resources"),
+                "RunStepObject": _with(expires_at=_INSTANT) | _always("expires_at"),
+            }
+        },
+    ),
+    (
+        "Usage tells its details, under names as recorded.",
+        _in(
+            _USAGES,
+            _with(
+                prompt_token_details={
+                    **_with(cached_tokens={"type": "integer"}),
+                    **_always("cached_tokens"),
+                },
+                completion_tokens_details={
+                    **_with(reasoning_tokens={"type": "integer"}),
+                    **_always("reasoning_tokens"),
+                },
+            )
+            | _always("prompt_token_details", "completion_tokens_details"),
+        ),
+    ),
+    (
+        "An error in a stream is the whole envelope: the official client passes over a flat one.",
+        {"events": {"error": "ErrorResponse"}},
+    ),
+)
+
+OWN: tuple[tuple[str, Patch], ...] = (
+    (
+        "The address of an image is shown as it was given, and not judged.",
+        _in("MessageContentImageUrlObject", _with(image_url=_with(url={"format": None}))),
+    ),
+    (
+        "When a model was made is the model server's word, which may be 0.",
+        _in("Model", _with(created={"format": None, "minimum": 0}, shutdown_date=None)),
+    ),
+)
+
+STRICTER: tuple[tuple[str, Patch], ...] = (
+    (
+        "Recorded in every answer, though published as optional.",
+        {
+            "schemas": {
+                "AssistantObject": _always(
+                    "tool_resources", "temperature", "top_p", "response_format"
+                ),
+                "RunObject": _with(incomplete_details=_always("reason"))
+                | _always("temperature", "top_p"),
+                "FunctionObject": _always("parameters", "strict"),
+                "TruncationObject": _always("last_messages"),
+                "MessageObject": _with(attachments={"items": _always("file_id", "tools")}),
+                "MessageContentImageFileObject": _with(image_file=_always("detail")),
+                "MessageContentImageUrlObject": _with(image_url=_always("detail")),
+                "MessageDeltaObject": _with(delta=_always("content")),
+                "MessageDeltaContentTextObject": _with(text=_always("value")) | _always("text"),
+                "MessageDeltaContentRefusalObject": _always("refusal"),
+                "MessageDeltaContentImageUrlObject": _always("image_url"),
+                "MessageDeltaContentImageFileObject": _always("image_file"),
+                "RunStepDeltaObject": _with(delta=_always("step_details")),
+                "RunStepDeltaStepDetailsToolCallsObject": _always("tool_calls"),
+                "RunStepDeltaStepDetailsToolCallsFunctionObject": _with(
+                    function=_always("arguments")
+                )
+                | _always("function"),
+            }
+        },
+    ),
+    (
+        "Defaults are filled in, so that these are never null.",
+        {
+            "schemas": {
+                "Metadata": {"type": "object"},
+                "ThreadObject": _with(tool_resources={"type": "object"}),
+                "MessageObject": _with(attachments={"type": "array"}),
+                "AssistantObject": _with(
+                    **_DEFAULTED["properties"], tool_resources={"type": "object"}
+                ),
+                "RunObject": _with(
+                    **_DEFAULTED["properties"],
+                    truncation_strategy={"anyOf": None, "$ref": "#/schemas/TruncationObject"},
+                    tool_choice={
+                        "anyOf": None,
+                        "$ref": "#/schemas/AssistantsApiToolChoiceOption",
+                    },
+                ),
+            }
+        },
+    ),
+    (
+        "Published in words only: how many pairs there may be and how long.",
+        _in(
+            "Metadata",
+            {
+                "maxProperties": 16,
+                "propertyNames": {"maxLength": 64},
+                "additionalProperties": {"type": "string", "maxLength": 512},
+            },
+        ),
+    ),
+    (
+        "Never on the wire: a delta names no role.",
+        _in("MessageDeltaObject", _with(delta=_with(role=None))),
+    ),
+    ("A list says that it is one.", _in(_LISTS, _with(object={"const": "list"}))),
+    (
+        "What is deleted is.",
+        _in(
+            "DeleteAssistantResponse DeleteMessageResponse DeleteThreadResponse",
+            _with(deleted={"const": True}),
+        ),
+    ),
+    (
+        "Recorded: the caller's fault, or ours.",
+        _in(
+            "Error",
+            _with(
+                type={"enum": ["invalid_request_error", "server_error"]}, message={"minLength": 1}
+            ),
+        ),
+    ),
+    (
+        "Ids as recorded.",
+        {
+            "schemas": {
+                "AssistantObject": _named(id="asst"),
+                "ThreadObject": _named(id="thread"),
+                "MessageObject": _named(
+                    id="msg", thread_id="thread", run_id="run", assistant_id="asst"
+                ),
+                "RunObject": _named(id="run", thread_id="thread", assistant_id="asst"),
+                "RunStepObject": _named(
+                    id="step", run_id="run", thread_id="thread", assistant_id="asst"
+                ),
+                "RunStepDetailsMessageCreationObject": _with(
+                    message_creation=_named(message_id="msg")
+                ),
+                "MessageDeltaObject": _named(id="msg"),
+                "RunStepDeltaObject": _named(id="step"),
+                "DeleteAssistantResponse": _named(id="asst"),
+                "DeleteMessageResponse": _named(id="msg"),
+                "DeleteThreadResponse": _named(id="thread"),
+                "ListAssistantsResponse": _named(first_id="asst", last_id="asst"),
+                "ListMessagesResponse": _named(first_id="msg", last_id="msg"),
+                "ListRunStepsResponse": _named(first_id="step", last_id="step"),
+                "ListRunsResponse": _named(first_id="run", last_id="run"),
+            }
+        },
+    ),
+)
+
+DEVIATIONS = (*RECORDED, *OWN, *STRICTER)
