@@ -3,8 +3,10 @@
 import time
 import traceback
 
+import openai
+
 from tests.acceptance.conftest import wait_until
-from tests.faults.clients import PATIENCE_SECONDS, Client
+from tests.faults.clients import PATIENCE_SECONDS, Client, GivenUpError
 from tests.faults.fault import Bout
 from tests.faults.judge import Judge
 from tests.faults.ledger import Ledger
@@ -45,7 +47,7 @@ class Runner:
         try:
             fault.inject(self._stage)
             time.sleep(fault.seconds)
-        except AssertionError:
+        except (AssertionError, openai.OpenAIError, GivenUpError):
             self.ledger.violate("not as it should be", traceback.format_exc()[-1500:])
         finally:
             fault.heal(self._stage)

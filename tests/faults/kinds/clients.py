@@ -8,6 +8,7 @@ from typing import Any
 import openai
 from openai.types.beta.threads import Run
 
+from shared.ids import random_text
 from tests.acceptance.conftest import wait_until
 from tests.faults.clients import Client
 from tests.faults.fault import EXPIRIES, Fault
@@ -23,7 +24,7 @@ class Race(Fault):
     def inject(self, stage: Stage) -> None:
         # What comes of it is said by assertions; what it was told goes into a book of its own.
         self.ledger = Ledger()
-        client = Client("racer", stage.base_url, stage.secrets, 0, self.ledger)
+        client = Client(f"racer-{random_text(8)}", stage.base_url, stage.secrets, 0, self.ledger)
         self.run(client)
         assert not self.ledger.violations, self.ledger.violations
 
@@ -150,7 +151,7 @@ class ToolCallsAbandoned(Fault):
     permits = frozenset({EXPIRIES})
 
     def inject(self, stage: Stage) -> None:
-        client = Client("abandons", stage.base_url, stage.secrets, 0, Ledger())
+        client = Client(f"abandons-{random_text(8)}", stage.base_url, stage.secrets, 0, Ledger())
         run = client.ask(client.thread(), client.question(" with a tool"), with_tools=True)
         runs = client.client.beta.threads.runs
         wait_until(

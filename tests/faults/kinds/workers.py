@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from shared.ids import random_text
 from tests.acceptance.conftest import wait_until
 from tests.faults.clients import Client
 from tests.faults.fault import LOST_ANSWERS, SLOW_ANSWERS, Fault
@@ -126,7 +127,7 @@ class Poisoned(Fault):
 
     def inject(self, stage: Stage) -> None:
         """Beside it the workers hold questions that take their time and harm nobody."""
-        client = Client("poisoner", stage.base_url, stage.secrets, 0, Ledger())
+        client = Client(f"poisoner-{random_text(8)}", stage.base_url, stage.secrets, 0, Ledger())
         slow = [client.question(" slowly") for _ in range(6)]
         for question in slow:
             stage.model.when(question, after(12, say(expected_answer(question))))
