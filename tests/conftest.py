@@ -88,6 +88,7 @@ def settings(database_url: str, redis_url: str, model_server: ModelServer) -> Se
         model_base_url=model_server.base_url,
         concurrency=8,
         database_pool=4,
+        unsafe_database=True,  # the `postgres` above is fast
         log_level="WARNING",
     )
 

@@ -31,12 +31,16 @@ class Stack:
 
     def start_api(self) -> str:
         """Returns its base URL, once it answers."""
-        port = _free_port()
-        self._start("api", TREADLE_PORT=str(port))
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{self.launch_api()}"
         wait_until(lambda: _is_ready(f"{url}/readyz"), 30, "the API")
         self.base_urls.append(f"{url}/v1")
         return f"{url}/v1"
+
+    def launch_api(self) -> int:
+        """Returns its port, without waiting for it."""
+        port = _free_port()
+        self._start("api", TREADLE_PORT=str(port))
+        return port
 
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", **environment)
@@ -68,12 +72,7 @@ class Stack:
         with (self.logs / f"{part}-{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", part],
-                env={
-                    **os.environ,
-                    **_environment(self.settings),
-                    **self.environment,
-                    **environment,
-                },
+                env={**environment_of(self.settings), **self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -98,9 +97,11 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """With which a process has these settings."""
     values = {one.metadata["env"]: getattr(settings, one.name) for one in fields(settings)}
-    return {name: str(value) for name, value in values.items() if value not in ("", {})}
+    given = {name: str(value) for name, value in values.items() if value not in ("", {})}
+    return {**os.environ, **given}
 
 
 def _is_ready(url: str) -> bool:
