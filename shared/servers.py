@@ -49,15 +49,16 @@ def connections_of_worker(settings: Settings) -> int:
 
 
 def require(settings: Settings, connections: int, warn: Callable[[Finding], object]) -> None:
-    """Raises SettingsError for the first finding that nothing starts on, and warns of the others.
+    """Raises SettingsError for the first finding that nothing starts on; else warns.
 
     `connections` is how many the process to be started may need of PostgreSQL.
     """
-    for finding in look(settings, connections):
+    advised = [finding for finding in look(settings, connections) if finding.advice]
+    for finding in advised:
         if finding.refused:
             raise SettingsError(finding.advice)
-        if finding.advice:
-            warn(finding)
+    for finding in advised:
+        warn(finding)
 
 
 def log_warning(finding: Finding) -> None:

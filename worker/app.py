@@ -25,7 +25,7 @@ __all__ = ["app", "tasks"]
 
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
-    log.configure(settings.log_level)
+    log.configure_process(settings.log_level)
 
 
 @signals.worker_init.connect

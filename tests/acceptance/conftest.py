@@ -38,7 +38,7 @@ class Stack:
 
     def launch_api(self) -> int:
         """Returns its port, without waiting for it."""
-        port = _free_port()
+        port = free_port()
         self._start("api", TREADLE_PORT=str(port))
         return port
 
@@ -112,7 +112,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
