@@ -41,7 +41,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(_home(tmp_path_factory) / "postgres", fast=True) as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE template")
-        migrate(_with_database(server.url, "template"))
+        migrate(with_database(server.url, "template"))
         yield server
 
 
@@ -56,7 +56,7 @@ def database_url(postgres: Postgres) -> Iterator[str]:
     name = f"test_{random_text(16)}".lower()
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
-    yield _with_database(postgres.url, name)
+    yield with_database(postgres.url, name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
@@ -186,7 +186,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
 
-def _with_database(url: str, name: str) -> str:
+def with_database(url: str, name: str) -> str:
     parts = urlsplit(url)
     query = urlencode({key: values[0] for key, values in parse_qs(parts.query).items()})
     return urlunsplit(parts._replace(path=f"/{name}", query=query))

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from subprocess import PIPE
 
 import httpx2
 import pytest
@@ -16,6 +18,8 @@ from openai import AsyncOpenAI, OpenAI
 
 from shared.settings import Settings
 from tests.conftest import Caller
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Stack:
     settings: Settings
     secret: str
     logs: Path
+    code: Path = ROOT  # whose processes are started from now
     environment: dict[str, str] = field(default_factory=dict)  # of every process started from now
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base_urls: list[str] = field(default_factory=list)
@@ -45,9 +50,16 @@ class Stack:
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", **environment)
 
-    def client(self) -> OpenAI:
+    def run(self, *arguments: str) -> str:
+        """A command to its end; what it printed."""
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        return subprocess.run(
+            command, cwd=self.code, env=self._environment(), stdout=PIPE, text=True, check=True
+        ).stdout
+
+    def client(self, number: int = 0) -> OpenAI:
         return OpenAI(
-            base_url=self.base_urls[0],
+            base_url=self.base_urls[number],
             api_key=self.secret,
             max_retries=0,
             _strict_response_validation=True,
@@ -68,11 +80,16 @@ class Stack:
                 process.kill()
             process.wait(10)
 
+    def _environment(self) -> dict[str, str]:
+        given = environment_of(self.settings) | self.environment
+        return given | {"PYTHONPATH": str(self.code)}
+
     def _start(self, part: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.logs / f"{part}-{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", part],
-                env={**environment_of(self.settings), **self.environment, **environment},
+                cwd=self.code,
+                env=self._environment() | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -82,10 +99,16 @@ class Stack:
 
 @pytest.fixture
 def stack(settings: Settings, caller: Caller, tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(settings, caller.secret, tmp_path)
+    with ended(Stack(settings, caller.secret, tmp_path)) as stack:
+        yield stack
+
+
+@contextmanager
+def ended(stack: Stack) -> Iterator[Stack]:
+    """Its processes are ended afterwards, and their last words shown."""
     yield stack
     stack.stop()
-    for log in sorted(tmp_path.glob("*.log")):
+    for log in sorted(stack.logs.glob("*.log")):
         sys.stdout.write(f"{log.name}:\n{log.read_text()[-4000:]}\n")
 
 
