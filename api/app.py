@@ -23,6 +23,8 @@ from shared import events, log, queue
 from shared.db import Database, require_migrated
 from shared.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 class _Orjson(JSONProvider):
     """Indented by two, as the wire is."""
@@ -94,10 +96,29 @@ def _begin() -> None:
 
 
 def _describe(response: Response) -> Response:
+    ms = int((time.monotonic() - g.started) * 1000)
     response.headers["x-request-id"] = g.request_id
     response.headers["openai-version"] = "2020-10-01"
-    response.headers["openai-processing-ms"] = str(int((time.monotonic() - g.started) * 1000))
+    response.headers["openai-processing-ms"] = str(ms)
+    _log(response.status_code, ms)
     return response
 
 
-logging.getLogger("werkzeug").setLevel(logging.WARNING)
+def _log(status: int, ms: int) -> None:
+    """What goes well is told at DEBUG only: a poll costs little, and its line should not cost more.
+    Of a stream, the time until it begins."""
+    level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
+    if logger.isEnabledFor(level):
+        caller = g.get("caller")
+        logger.log(
+            level,
+            "request",
+            extra={
+                "request_id": g.request_id,
+                "method": request.method,
+                "route": request.url_rule and request.url_rule.rule,
+                "status": status,
+                "ms": ms,
+                "project_id": caller and caller.project_id,
+            },
+        )

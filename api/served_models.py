@@ -14,6 +14,7 @@ import httpx2
 import openai
 import orjson
 
+from shared.log import name_of
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,12 @@ class _Question:
     def ask(self) -> None:
         try:
             self.models = _models(self._read())
+        except ValueError as error:
+            log.warning("models not listed", extra={"reason": str(error)})
         # RuntimeError: the client was closed by a cut before it sent anything.
-        except (openai.OpenAIError, httpx2.HTTPError, RuntimeError, ValueError) as error:
-            log.warning("models not listed", extra={"reason": str(error.__cause__ or error)[:200]})
+        except (openai.OpenAIError, httpx2.HTTPError, RuntimeError) as error:
+            reason = name_of(error.__cause__ or error)
+            log.warning("models not listed", extra={"reason": reason})
         finally:
             self._client.close()
 

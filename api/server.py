@@ -2,9 +2,23 @@
 
 from typing import Any
 
+from gunicorn.glogging import Logger
+
+from shared import log
 from shared.settings import Settings
 
 _settings = Settings.from_env()
+log.configure_process(_settings.log_level)
+
+
+class _Log(Logger):
+    """gunicorn's own words, through our handler."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.api_processes
@@ -16,6 +30,7 @@ graceful_timeout = 5
 # Time without a turn of the event loop, not of a request.
 timeout = 30
 loglevel = "warning"
+logger_class = _Log
 # It would leave a directory in the account's home.
 control_socket_disable = True
 

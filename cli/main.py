@@ -9,6 +9,7 @@ import click
 from cli.embedded import programs
 from cli.embedded.postgres import Postgres
 from cli.up import up as start_everything
+from shared import log, servers
 from shared.db import Database, migrate
 from shared.errors import SettingsError, TreadleError
 from shared.settings import Settings
@@ -69,7 +70,9 @@ def api() -> None:
 
     Needs DATABASE_URL and REDIS_URL. Run as many as you like.
     """
-    Settings.from_env().require("database_url", "redis_url")
+    settings = Settings.from_env().require("database_url", "redis_url")
+    log.configure(settings.log_level)
+    servers.require(settings, servers.connections_of_api(settings), servers.log_warning)
     _become(*programs.API)
 
 
@@ -92,6 +95,24 @@ def migrate_database() -> None:
     for name in applied:
         click.echo(name)
     click.echo(f"The database is up to date ({len(applied)} applied now).")
+
+
+@main.command()
+def check() -> None:
+    """Look at PostgreSQL and Redis as a start does, and show all that is found.
+
+    The status is 2 if an API or a worker with these settings would refuse to start.
+    """
+    settings = Settings.from_env().require("database_url", "redis_url")
+    found = list(servers.look(settings, _connections(settings)))
+    for one in found:
+        mark = "refused" if one.refused else "warning" if one.advice else "ok"
+        click.echo(f"{mark:<9}{one.server:<12}{one.what:<20}{one.found}")
+    for one in found:
+        if one.advice:
+            click.echo(f"\n{one.advice}")
+    if any(one.refused for one in found):
+        sys.exit(2)
 
 
 @main.group()
@@ -137,6 +158,11 @@ def revoke(key_id: str) -> None:
     with _database() as database, database.transaction() as tx:
         key = callers.revoke(tx, key_id)
     click.echo(f"{key.id} ({key.name}) is revoked.")
+
+
+def _connections(settings: Settings) -> int:
+    """For whichever of the two processes needs more."""
+    return max(servers.connections_of_api(settings), servers.connections_of_worker(settings))
 
 
 def _database() -> Database:

@@ -278,10 +278,17 @@ def _wait_for_our_turn(connection: psycopg.Connection[Any]) -> None:
 
 def require_migrated(url: str) -> None:
     """Raises SettingsError if the database cannot be reached or lacks a migration."""
+    if missing_migrations(url):
+        raise SettingsError("The database is not up to date: run `treadle migrate` first.")
+
+
+def missing_migrations(url: str) -> list[str]:
+    """The names not applied yet. Raises SettingsError if the database cannot be reached."""
     with _connection_for_migrations(url) as connection:
         known = connection.execute("SELECT to_regclass('schema_migrations')").fetchone()
-        if known is None or known[0] is None or _missing(connection):
-            raise SettingsError("The database is not up to date: run `treadle migrate` first.")
+        nothing = known is None or known[0] is None
+        missing = sorted(MIGRATIONS.glob("*.sql")) if nothing else _missing(connection)
+        return [path.name for path in missing]
 
 
 @contextmanager
@@ -290,6 +297,9 @@ def _connection_for_migrations(url: str) -> Generator[psycopg.Connection[Any]]:
         connection = psycopg.connect(url, **_CONNECT_TO_MIGRATE)
     except psycopg.OperationalError as error:
         raise SettingsError(f"DATABASE_URL cannot be reached: {error}") from None
+    except psycopg.ProgrammingError:
+        # What it says of a malformed address repeats its parts, the password among them.
+        raise SettingsError("DATABASE_URL is not an address that PostgreSQL understands.") from None
     with connection:
         yield connection
 

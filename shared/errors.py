@@ -59,13 +59,22 @@ class ModelError(TreadleError):
     """`code` is the run's `last_error.code` if nothing better comes of a repeat.
 
     `transient`: a repeat may help. `retry_after`: seconds the model server asked us to wait.
+    `quoted`: the model server's own words, part of the message; they may repeat the prompt, so the
+    log has the `reason` without them.
     """
 
     def __init__(
-        self, message: str, *, code: str, transient: bool, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str,
+        transient: bool,
+        retry_after: float | None = None,
+        quoted: str = "",
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = f"{message}: {quoted}" if quoted else message
+        self.reason = message
         self.code = code
         self.transient = transient
         self.retry_after = retry_after

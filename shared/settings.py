@@ -5,6 +5,7 @@ client's settings must neither make Treadle call itself nor send anything out un
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,6 +25,8 @@ def _url(*schemes: str, host: bool = False) -> Reader:
             parts = urlsplit("")
         if parts.scheme not in schemes or (host and not parts.hostname):
             raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}://")
+        if parts.netloc.count("@") > 1 or re.search(r"%(?![0-9A-Fa-f]{2})|\s", text):
+            raise ValueError("must have the special characters of a password percent-encoded")
         return text
 
     return read
@@ -127,6 +130,12 @@ class Settings:
     )
     database_pool: int = _setting(
         "TREADLE_DATABASE_POOL", 8, _whole(2, 64), "PostgreSQL connections of one process"
+    )
+    unsafe_database: bool = _setting(
+        "TREADLE_UNSAFE_DATABASE",
+        False,
+        _flag,
+        "start on a PostgreSQL that may lose what it confirmed, as with fsync=off",
     )
     run_seconds: int = _setting(
         "TREADLE_RUN_SECONDS", 600, _whole(1, 86400), "a run's life, from creation to expired"

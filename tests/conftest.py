@@ -48,7 +48,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     with Postgres(_home(tmp_path_factory) / "postgres", fast=True) as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE template")
-        migrate(_with_database(server.url, "template"))
+        migrate(with_database(server.url, "template"))
         yield server
 
 
@@ -69,7 +69,7 @@ def a_database(postgres: Postgres) -> Iterator[str]:
     name = f"test_{random_text(16)}".lower()
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
-    yield _with_database(postgres.url, name)
+    yield with_database(postgres.url, name)
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
@@ -112,6 +112,7 @@ def settings_for(database_url: str, redis_url: str, model_server: ModelServer) -
         model_base_url=model_server.base_url,
         concurrency=8,
         database_pool=4,
+        unsafe_database=True,  # the `postgres` above is fast
         log_level="WARNING",
     )
 
@@ -209,7 +210,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
 
-def _with_database(url: str, name: str) -> str:
+def with_database(url: str, name: str) -> str:
     parts = urlsplit(url)
     query = urlencode({key: values[0] for key, values in parse_qs(parts.query).items()})
     return urlunsplit(parts._replace(path=f"/{name}", query=query))

@@ -3,13 +3,17 @@
 import os
 import sys
 
+from shared import log, servers
 from shared.errors import SettingsError
 from shared.settings import Settings
 
 try:
     settings = Settings.from_env().require("database_url", "redis_url", "model_base_url")
+    log.configure(settings.log_level)
+    servers.require(settings, servers.connections_of_worker(settings), servers.log_warning)
 except SettingsError as error:
-    sys.exit(f"treadle worker: {error}")
+    sys.stderr.write(f"treadle worker: {error}\n")
+    sys.exit(2)
 
 os.execv(
     sys.executable,

@@ -1,6 +1,8 @@
 """The Celery process. Its pool is threads: a run waits for the model most of its life, and a thread
 that waits costs little. `python -m worker` starts it."""
 
+import logging
+import sys
 from typing import Any
 
 from celery import signals
@@ -16,19 +18,25 @@ queue.configure(settings)
 events.configure(settings)
 
 app = celery
+logger = logging.getLogger(__name__)
 
 __all__ = ["app", "tasks"]
 
 
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
-    log.configure(settings.log_level)
+    log.configure_process(settings.log_level)
 
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
-    require_migrated(settings.database_url)
-    runtime.start(settings)
+    """Celery goes on after whatever its signals raise; a worker that cannot work ends."""
+    try:
+        require_migrated(settings.database_url)
+        runtime.start(settings)
+    except Exception:
+        logger.exception("worker cannot start")
+        sys.exit(1)
 
 
 @signals.worker_shutting_down.connect

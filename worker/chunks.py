@@ -30,8 +30,9 @@ def read_stream(pieces: Iterable[bytes], deltas: Deltas) -> dict[str, Any]:
     return completion.whole()
 
 
-def malformed(what: str) -> ModelError:
-    return ModelError(f"The model server sent {what}.", code="server_error", transient=True)
+def malformed(what: str, quoted: str = "") -> ModelError:
+    message = f"The model server sent {what}" + ("" if quoted else ".")
+    return ModelError(message, code="server_error", transient=True, quoted=quoted)
 
 
 class _Completion:
@@ -46,7 +47,7 @@ class _Completion:
     def add(self, chunk: Any) -> None:
         try:
             if chunk.get("error"):
-                raise malformed(f"an error: {chunk['error']}"[:500])
+                raise malformed("an error", str(chunk["error"])[:500])
             self._usage = chunk.get("usage") or self._usage
             choices: list[dict[str, Any]] = chunk.get("choices") or []
             for choice in choices[:1]:

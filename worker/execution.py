@@ -76,15 +76,8 @@ class Execution:
             # Still ours by the row; the sweep expires it when its time is over.
             log.error("run given up: no database", extra={"run_id": run.id})
             return
-        log.info(
-            "run",
-            extra={
-                "run_id": run.id,
-                "status": ended.status.value,
-                "ms": int((time.monotonic() - began) * 1000),
-                "tokens": ended.usage and ended.usage["total_tokens"],
-            },
-        )
+        ms = int((time.monotonic() - began) * 1000)
+        log.debug("turn", extra={"run_id": run.id, "status": ended.status.value, "ms": ms})
 
     def _work(self, run: ClaimedRun, call: Call, deadline: float) -> Run:
         try:
@@ -128,11 +121,11 @@ class Execution:
         limited = error.code == "rate_limit_exceeded"
         tried_enough = run.model_failures >= self._settings.model_retries and not limited
         in_time = time.monotonic() + wait < deadline
-        if not error.transient or tried_enough or not in_time:
+        again = error.transient and in_time and not tried_enough
+        told = {"reason": error.reason, "again_in": round(wait, 1) if again else None}
+        log.info("model error", extra={"run_id": run.id, **told})
+        if not again:
             return outcome.failure(run, error.code, error.message, deltas)
-        log.info(
-            "model error", extra={"run_id": run.id, "wait": round(wait, 1), "error": error.message}
-        )
         later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
         return _then_pause(run, later, error.retry_after)
 

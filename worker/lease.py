@@ -90,6 +90,8 @@ class Lease:
             except Unavailable as error:
                 log.warning("heartbeat failed", extra={"error": repr(error.__cause__)})
                 pause = _AFTER_FAILURE_SECONDS
+            except Exception:
+                log.exception("heartbeat failed")
 
     def beat(self) -> None:
         with self._session.autocommit() as tx:

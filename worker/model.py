@@ -153,7 +153,7 @@ def _bounded(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
 def _read_answer(data: Any) -> Answer:
     try:
         if error := data.get("error"):
-            raise malformed(f"an error: {_words(error)}")
+            raise malformed("an error", _words(error))
         choice = data["choices"][0]
         message = choice["message"]
     except (AttributeError, KeyError, IndexError, TypeError):
@@ -226,19 +226,16 @@ def _count(value: Any, name: str) -> int:
 
 def _refusal(error: openai.APIStatusError) -> ModelError:
     status = error.status_code
-    words = f"The model server answered {status}: {_words(error.body)}"
-    if status == 429:
-        wait = retry_after(error.response.headers)
-        return ModelError(words, code="rate_limit_exceeded", transient=True, retry_after=wait)
-    if status >= 500 or status in (408, 409):
-        return ModelError(
-            words,
-            code="server_error",
-            transient=True,
-            retry_after=retry_after(error.response.headers),
-        )
-    code = "invalid_prompt" if status in (400, 413, 422) else "server_error"
-    return ModelError(words, code=code, transient=False)
+    limited = status == 429
+    transient = limited or status >= 500 or status in (408, 409)
+    invalid = status in (400, 413, 422)
+    return ModelError(
+        f"The model server answered {status}",
+        code="rate_limit_exceeded" if limited else "invalid_prompt" if invalid else "server_error",
+        transient=transient,
+        retry_after=retry_after(error.response.headers) if transient else None,
+        quoted=_words(error.body),
+    )
 
 
 def _words(body: Any) -> str:

@@ -42,6 +42,9 @@ class Sweep:
             except Unavailable as error:
                 broken = True
                 log.warning("sweep failed", extra={"error": repr(error.__cause__)})
+            except Exception:
+                # The next round may do better; a thread that ended would do nothing for ever.
+                log.exception("sweep failed")
 
 
 def sweep(tx: Transaction, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import httpx2
 
+from shared.log import name_of
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Tokens:
             asked = {"model": model, "prompt": text, "content": text}
             return _number(self._http.post(self._url, json=asked).raise_for_status().json())
         except (httpx2.HTTPError, ValueError) as error:
-            log.info("tokens are estimated", extra={"error": repr(error)})
+            log.info("tokens are estimated", extra={"error": name_of(error)})
             self._estimate_until = time.monotonic() + _PATIENCE_SECONDS
             return estimate(text)
 

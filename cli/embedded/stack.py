@@ -4,6 +4,7 @@ environment. Servers that the settings name are used and never started.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import redis
 
@@ -14,6 +15,7 @@ from cli.embedded.processes import StartError
 from cli.embedded.programs import Address, Api, Worker
 from cli.embedded.supervision import Part, Watch
 from cli.embedded.valkey import Valkey
+from shared import servers
 from shared.db import migrate
 from shared.errors import SettingsError
 from shared.settings import Settings
@@ -46,6 +48,7 @@ class Stack:
         self._migrate()
         self._make_key()
         _require_redis(self.redis_url)
+        self._require_servers()
         environment = self.environment()
         seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
         api = Api(environment, self.state.log("api"), self.address)
@@ -112,6 +115,12 @@ class Stack:
         applied = migrate(self.database_url)
         self.say(f"The database is up to date ({len(applied)} applied now)")
 
+    def _require_servers(self) -> None:
+        settings = replace(self.settings, database_url=self.database_url, redis_url=self.redis_url)
+        connections = servers.connections_of_api(settings)
+        connections += servers.connections_of_worker(settings)
+        servers.require(settings, connections, lambda finding: self.say(finding.advice))
+
     def _make_key(self) -> None:
         key, self.secret = self.state.first_key(self.database_url)
         self._key_id = key.id
@@ -132,8 +141,10 @@ def _require_redis(url: str) -> None:
     try:
         with redis.Redis.from_url(url, socket_timeout=REDIS_SECONDS) as connection:
             connection.ping()
-    except (redis.RedisError, ValueError) as error:
+    except redis.RedisError as error:
         raise SettingsError(f"REDIS_URL cannot be reached: {error}") from None
+    except ValueError:
+        raise SettingsError("REDIS_URL is not an address that can be read.") from None
 
 
 def beyond_proxies(environment: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 what it implies. Here also what callers do; `claims` has the workers' verbs, `losses` the sweep's.
 """
 
+import logging
+from datetime import datetime
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.types.json import Json
@@ -22,6 +24,8 @@ from shared.store.runs import (
     active_on,
     count_in_line,
 )
+
+log = logging.getLogger(__name__)
 
 _JSON = frozenset(
     {"tools", "tool_resources", "metadata", "truncation_strategy", "tool_choice", "response_format"}
@@ -53,8 +57,10 @@ def change(
             tx.after_commit(events.publish_stopped, run.id)
         if run.streamed:
             tx.after_commit(events.publish_changed, run.id)
-        if run.status in TERMINAL and run.followed:
-            _call_next(tx, run.thread_id)
+        if run.status in TERMINAL:
+            tx.after_commit(_log_end, run)
+            if run.followed:
+                _call_next(tx, run.thread_id)
     return changed
 
 
@@ -170,6 +176,29 @@ def _get_in_line(tx: Transaction, thread_id: str) -> bool:
                 )
             return True
     return False
+
+
+def _log_end(run: Run) -> None:
+    """The one line of each run, whoever ended it. Times are the database's."""
+    ended_at = run.completed_at or run.failed_at or run.cancelled_at or run.expires_at
+    log.info(
+        "run",
+        extra={
+            "run_id": run.id,
+            "project_id": run.project_id,
+            "status": run.status.value,
+            "code": run.last_error and run.last_error["code"],
+            "waited_ms": _milliseconds(run.created_at, run.started_at),
+            "ms": _milliseconds(run.created_at, ended_at),
+            "tokens": run.usage and run.usage["total_tokens"],
+            "lapses": run.lapses,
+            "model_failures": run.model_failures,
+        },
+    )
+
+
+def _milliseconds(since: datetime, until: datetime | None) -> int | None:
+    return int((until - since).total_seconds() * 1000) if until else None
 
 
 def _call_next(tx: Transaction, thread_id: str) -> None:

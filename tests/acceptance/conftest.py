@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import httpx2
@@ -20,6 +21,8 @@ from shared.settings import Settings
 from tests.conftest import Caller
 from tests.published.recording import RecordedAsyncTransport, recorded_http
 
+ROOT = Path(__file__).parents[2]
+
 
 @dataclass
 class Stack:
@@ -28,6 +31,7 @@ class Stack:
     settings: Settings
     secret: str
     logs: Path
+    code: Path = ROOT  # whose processes are started from now
     environment: dict[str, str] = field(default_factory=dict)  # of every process started from now
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
     base_urls: list[str] = field(default_factory=list)
@@ -35,15 +39,26 @@ class Stack:
 
     def start_api(self, seconds: float = 30) -> str:
         """Returns its base URL, once it answers, within that time."""
-        port = _free_port()
-        self._start("api", TREADLE_PORT=str(port))
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{self.launch_api()}"
         wait_until(lambda: _is_ready(f"{url}/readyz"), seconds, "the API")
         self.base_urls.append(f"{url}/v1")
         return f"{url}/v1"
 
+    def launch_api(self) -> int:
+        """Returns its port, without waiting for it."""
+        port = free_port()
+        self._start("api", TREADLE_PORT=str(port))
+        return port
+
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", **environment)
+
+    def run(self, *arguments: str) -> str:
+        """A command to its end; what it printed."""
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        return subprocess.run(
+            command, cwd=self.code, env=self._environment(), stdout=PIPE, text=True, check=True
+        ).stdout
 
     def http(self, number: int = 0, **options: Any) -> httpx2.Client:
         """Plain HTTP to one of the APIs. What these clients are answered is recorded."""
@@ -82,16 +97,16 @@ class Stack:
     def _open(self, **options: Any) -> httpx2.Client:
         return self.clients.enter_context(closing(recorded_http(**options)))
 
+    def _environment(self) -> dict[str, str]:
+        given = environment_of(self.settings) | self.environment
+        return given | {"PYTHONPATH": str(self.code)}
+
     def _start(self, part: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self.logs / f"{part}-{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", part],
-                env={
-                    **os.environ,
-                    **_environment(self.settings),
-                    **self.environment,
-                    **environment,
-                },
+                cwd=self.code,
+                env=self._environment() | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -101,19 +116,18 @@ class Stack:
 
 @pytest.fixture
 def stack(settings: Settings, caller: Caller, tmp_path: Path) -> Iterator[Stack]:
-    with a_stack(settings, caller.secret, tmp_path) as stack:
+    with ended(Stack(settings, caller.secret, tmp_path)) as stack:
         yield stack
 
 
 @contextmanager
-def a_stack(settings: Settings, secret: str, logs: Path) -> Iterator[Stack]:
-    """Ends what was started and shows what it wrote."""
-    stack = Stack(settings, secret, logs)
+def ended(stack: Stack) -> Iterator[Stack]:
+    """Its processes are ended afterwards, and their last words shown."""
     try:
         yield stack
     finally:
         stack.stop()
-        for log in sorted(logs.glob("*.log")):
+        for log in sorted(stack.logs.glob("*.log")):
             sys.stdout.write(f"{log.name}:\n{log.read_text()[-4000:]}\n")
 
 
@@ -125,9 +139,11 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """With which a process has these settings."""
     values = {one.metadata["env"]: getattr(settings, one.name) for one in fields(settings)}
-    return {name: str(value) for name, value in values.items() if value not in ("", {})}
+    given = {name: str(value) for name, value in values.items() if value not in ("", {})}
+    return {**os.environ, **given}
 
 
 def _is_ready(url: str) -> bool:
@@ -138,7 +154,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -5,6 +5,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -16,10 +17,12 @@ from tests.acceptance.conftest import Stack, wait_until
 from tests.model_server import ModelServer, say, stall
 
 
-def ask(client: OpenAI, question: str) -> Run:
+def ask(client: OpenAI, question: str, **options: Any) -> Run:
     assistant = client.beta.assistants.create(model="gpt-4o", instructions="Be brief.")
     return client.beta.threads.create_and_run(
-        assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": question}]}
+        assistant_id=assistant.id,
+        thread={"messages": [{"role": "user", "content": question}]},
+        **options,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
 from shared.db import Database
-from tests.acceptance.conftest import Stack, a_stack
+from tests.acceptance.conftest import Stack, ended
 from tests.conftest import a_caller, a_database, an_empty_redis, settings_for
 from tests.model_server import ModelServer
 
@@ -31,7 +31,7 @@ def stack(
         settings = settings_for(database_url, redis_url, session_model_server)
         with Database(database_url, 1) as database:
             secret = a_caller(database, "clients").secret
-        with a_stack(settings, secret, tmp_path_factory.mktemp("logs")) as stack:
+        with ended(Stack(settings, secret, tmp_path_factory.mktemp("logs"))) as stack:
             stack.start_api()
             stack.start_worker()
             yield stack

@@ -20,6 +20,9 @@ GIVEN = {
 WRONG = [
     ("DATABASE_URL", "mysql://h/d"),
     ("DATABASE_URL", "h/d"),
+    ("DATABASE_URL", "postgresql://u:p@ss@h/d"),
+    ("DATABASE_URL", "postgresql://u:p%ss@h/d"),
+    ("DATABASE_URL", "postgresql://u:p ss@h/d"),
     ("REDIS_URL", "http://h"),
     ("REDIS_URL", "localhost:6379"),
     ("TREADLE_MODEL_BASE_URL", "localhost:11434/v1"),
