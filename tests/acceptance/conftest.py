@@ -35,7 +35,7 @@ class Stack:
         port = _free_port()
         self._start("api", TREADLE_PORT=str(port))
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _is_ready(f"{url}/readyz"), 30, "the API")
+        wait_until(lambda: _is_ready(f"{url}/readyz"), 50, "the API")
         self.base_urls.append(f"{url}/v1")
         return f"{url}/v1"
 
