@@ -37,7 +37,7 @@ class Stack:
     base_urls: list[str] = field(default_factory=list)
     clients: ExitStack = field(default_factory=ExitStack)
 
-    def start_api(self, seconds: float = 30) -> str:
+    def start_api(self, seconds: float = 50) -> str:
         """Returns its base URL, once it answers, within that time."""
         url = f"http://127.0.0.1:{self.launch_api()}"
         wait_until(lambda: _is_ready(f"{url}/readyz"), seconds, "the API")

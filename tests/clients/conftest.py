@@ -32,8 +32,8 @@ def stack(
         with Database(database_url, 1) as database:
             secret = a_caller(database, "clients").secret
         with ended(Stack(settings, secret, tmp_path_factory.mktemp("logs"))) as stack:
-            stack.start_api()
             stack.start_worker()
+            stack.start_api()
             yield stack
 
 
