@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup lock
+.PHONY: help run test check setup lock licences
 
 bootstrap := python3 deploy/bootstrap.py
 
@@ -12,7 +12,7 @@ run: ## set up and start everything here, and ask a first question
 test: ## set up and run all tests; ARGS="-k sentence" goes to pytest
 	@$(bootstrap) test $(ARGS)
 
-check: ## format, lint, types, imports, dependencies, migrations
+check: ## format, lint, types, imports, dependencies, migrations, licences, known vulnerabilities
 	@$(bootstrap) check
 
 setup: ## install everything into .venv
@@ -20,3 +20,6 @@ setup: ## install everything into .venv
 
 lock: ## write requirements.lock anew; ARGS=--upgrade takes newer versions
 	@$(bootstrap) lock $(ARGS)
+
+licences: ## write docs/licences.md anew
+	@$(bootstrap) licences
