@@ -2,7 +2,7 @@
 
 By default it answers `You said: …` to the last user message. A script says what comes instead:
 `server.script(fail(500), say("hi"))` for the next requests in turn, `server.when("Why?", stall())`
-for one question whoever asks it.
+for one question whoever asks it, `server.always(reply)` for all that no script is for.
 """
 
 import json
@@ -82,6 +82,7 @@ class ModelServer:
         self._http.model = self
         self._script: deque[Reply] = deque()
         self._by_question: dict[str, Reply] = {}
+        self._always: Reply = echo
         self._changed = threading.Condition()
         self.requests: list[dict[str, Any]] = []
         self.models: Reply = list_models("scripted")
@@ -104,7 +105,11 @@ class ModelServer:
     def when(self, question: str, reply: Reply) -> None:
         self._by_question[question] = reply
 
+    def always(self, reply: Reply) -> None:
+        self._always = reply
+
     def reset(self) -> None:
+        self._always = echo
         self.models = list_models("scripted")
         self.times_listed = 0
         self.tokenize = fail(404)
@@ -117,7 +122,7 @@ class ModelServer:
             self.requests.append(body)
             self._changed.notify_all()
             reply = self._by_question.get(question_of(body))
-            return reply or (self._script.popleft() if self._script else echo)
+            return reply or (self._script.popleft() if self._script else self._always)
 
     def asked(self, question: str | None = None) -> int:
         """How often this was asked, or anything."""

@@ -61,7 +61,7 @@ class Projection:
     def resume(self, step: RunStep, run: Run) -> Iterator[Event]:
         """After tool outputs: the step that they complete, then the run, queued again."""
         yield "thread.run.step.completed", bodies.step(step, run)
-        yield "thread.run.queued", bodies.run(run)
+        yield "thread.run.queued", bodies.run(bodies.as_queued_again(run))
 
     def advance(self, now: Snapshot) -> Iterator[Event]:
         self._run = now.run
