@@ -110,20 +110,15 @@ def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -
 
 def _say(tx: Transaction, run: Run, answer: Answer, place: Place, usage: Usage) -> None:
     reason = _INCOMPLETE_MESSAGE.get(answer.finish_reason)
-    _store(tx, run, place, _content(answer), reason, "completed", usage)
+    _store(tx, run, place, _content(answer.text, answer.refusal), reason, "completed", usage)
 
 
 def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str) -> None:
-    if deltas is not None and deltas.heard and deltas.text:
-        _store(
-            tx,
-            run,
-            deltas.message(),
-            [text_part(deltas.text)],
-            reason,
-            run.status.value,
-            no_usage(),
-        )
+    if deltas is None or not deltas.heard:
+        return
+    content = _content(deltas.said("text") or None, deltas.said("refusal") or None)
+    if content:
+        _store(tx, run, deltas.message(), content, reason, run.status.value, no_usage())
 
 
 def _store(
@@ -153,12 +148,12 @@ def _store(
     run_steps.create(tx, run, step)
 
 
-def _content(answer: Answer) -> list[dict[str, Any]]:
+def _content(text: str | None, refusal: str | None) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    if answer.text is not None:
-        parts.append(text_part(answer.text))
-    if answer.refusal is not None:
-        parts.append({"type": "refusal", "refusal": answer.refusal})
+    if text is not None:
+        parts.append(text_part(text))
+    if refusal is not None:
+        parts.append({"type": "refusal", "refusal": refusal})
     return parts
 
 
