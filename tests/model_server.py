@@ -52,18 +52,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send_events(self, events: Iterable[Any], until: threading.Event | None = None) -> None:
-        """As text/event-stream; ends with the connection."""
+    def begin_events(self) -> None:
+        """A text/event-stream, which ends with the connection."""
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+
+    def send_events(self, events: Iterable[Any], until: threading.Event | None = None) -> None:
+        self.begin_events()
         for number, event in enumerate(events):
             if number == 1 and until is not None:
                 until.wait(30)
-            data = event if isinstance(event, str) else json.dumps(event)
-            self.wfile.write(f"data: {data}\n\n".encode())
+            self.wfile.write(framed(event))
             self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -188,6 +190,11 @@ def say(text: str | None, *, finish: str = "stop", usage: Any = None, **message:
             handler.send_json(200, whole)
 
     return reply
+
+
+def framed(event: Any) -> bytes:
+    data = event if isinstance(event, str) else json.dumps(event)
+    return f"data: {data}\n\n".encode()
 
 
 def pieces(*events: Any, until: threading.Event | None = None) -> Reply:
