@@ -165,16 +165,22 @@ def _read_answer(data: Any) -> Answer:
         message = choice["message"]
     except (AttributeError, KeyError, IndexError, TypeError):
         raise malformed("something that is not a chat completion") from None
-    text, refusal = message.get("content"), message.get("refusal")
-    tool_calls = _tool_calls(message.get("tool_calls"))
-    if not isinstance(text, str) and not isinstance(refusal, str) and not tool_calls:
-        raise malformed("a message without content")
     finish = choice.get("finish_reason")
+    finish = finish if finish in ("length", "content_filter") else "stop"
+    tool_calls = _tool_calls(_part(message, "tool_calls"))
+    refusal = _text(message, "refusal") or None
+    text = _text(message, "content")
+    if tool_calls or refusal:
+        text = text or None
+    elif text is None and finish == "stop":
+        raise malformed("a message without content")
+    else:
+        text = text or ""
     return Answer(
-        text=text if isinstance(text, str) else None,
-        refusal=refusal if isinstance(refusal, str) else None,
+        text=text,
+        refusal=refusal,
         tool_calls=tool_calls,
-        finish_reason=finish if finish in ("length", "content_filter") else "stop",
+        finish_reason=finish,
         usage=_usage(data.get("usage")),
     )
 
@@ -222,6 +228,11 @@ def _usage(reported: Any) -> Usage:
 
 def _part(value: Any, name: str) -> Any:
     return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _text(value: Any, name: str) -> str | None:
+    text = _part(value, name)
+    return text if isinstance(text, str) else None
 
 
 def _count(value: Any, name: str) -> int:

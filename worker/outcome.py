@@ -84,15 +84,26 @@ def _finish(
 ) -> Run:
     to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
     ended = claims.finish(tx, run, to, sum_usage(_used(steps), answer.usage))
-    _say(tx, ended, answer, deltas.message(), answer.usage)
+    if answer.tool_calls:
+        # Cut off in the middle of them: nobody can make them.
+        _say_and_call(tx, ended, answer, deltas, "failed")
+    else:
+        _say(tx, ended, answer, deltas.message(), answer.usage)
     return ended
 
 
 def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -> Run:
+    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
+    _say_and_call(tx, run, answer, deltas, "in_progress")
+    return waiting
+
+
+def _say_and_call(
+    tx: Transaction, run: Run, answer: Answer, deltas: Deltas, step_status: str
+) -> None:
     """What the model said beside its calls is a message of its own; the calls' step has the
     usage of the turn."""
-    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
-    if answer.text:
+    if answer.text is not None or answer.refusal is not None:
         _say(tx, run, answer, deltas.message(), no_usage())
     calls = [_call(call, output=None) for call in answer.tool_calls]
     place = deltas.calls()
@@ -100,12 +111,11 @@ def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -
         id=place.step_id,
         created_at=place.created_at,
         type="tool_calls",
-        status="in_progress",
+        status=step_status,
         details={"type": "tool_calls", "tool_calls": calls},
         usage=answer.usage,
     )
     run_steps.create(tx, run, step)
-    return waiting
 
 
 def _say(tx: Transaction, run: Run, answer: Answer, place: Place, usage: Usage) -> None:
