@@ -188,7 +188,7 @@ def cancel_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) ->
 
 
 def _locked_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
-    threads.get(tx, project_id, thread_id)
+    threads.keep(tx, project_id, thread_id)
     return runs.lock(tx, project_id, thread_id, run_id)
 
 

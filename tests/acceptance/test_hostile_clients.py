@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 import redis
-from openai import OpenAI
+from openai import APIStatusError, OpenAI
 
 from shared.db import Database
 from tests.acceptance.conftest import Stack, wait_until
@@ -258,3 +258,34 @@ def test_a_client_that_takes_its_time_gets_all_of_its_answer(stack: Stack, clien
             read += len(piece)
             wait.wait(IDLE_SECONDS * 1.5 / 20 if read < 2 * MEGABYTE else 0)
     assert read > 12 * 250_000
+
+
+def test_a_tool_output_of_10_megabytes_is_refused_or_taken_as_the_settings_say(
+    stack: Stack, client: OpenAI, model_server: ModelServer
+) -> None:
+    stack.environment["TREADLE_BODY_BYTES"] = str(16 * MEGABYTE)
+    stack.start_api()
+    stack.start_worker()
+    call = {"id": "call_a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    model_server.script(say(None, tool_calls=[call]), say("I see."))
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=an_assistant(client),
+        thread={"messages": [{"role": "user", "content": "What is there?"}]},
+    )
+    assert run.status == "requires_action"
+    output = "tree " * (2 * MEGABYTE)
+    outputs = [{"tool_call_id": "call_a", "output": output}]
+    with pytest.raises(APIStatusError) as caught:
+        client.beta.threads.runs.submit_tool_outputs(
+            run.id, thread_id=run.thread_id, tool_outputs=outputs
+        )
+    assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
+    # The same connection goes on.
+    now = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
+    assert now.status == "requires_action"
+    with OpenAI(base_url=stack.base_urls[1], api_key=stack.secret) as elsewhere:
+        ended = elsewhere.beta.threads.runs.submit_tool_outputs_and_poll(
+            run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs
+        )
+    assert ended.status == "completed"
+    assert model_server.requests[1]["messages"][-1]["content"] == output
