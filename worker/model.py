@@ -127,7 +127,9 @@ class Model:
         left = max(0.1, deadline - time.monotonic())
         create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
         timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
-        with create(**body, timeout=timeout) as response:
+        # As an extra body it goes out as it is. Of what it is given by name, the SDK looks at every
+        # part of every message for something to convert.
+        with create(model="", messages=[], extra_body=body, timeout=timeout) as response:
             largest = _LARGEST_STREAM if "stream" in body else LARGEST_ANSWER
             yield _bounded(response.iter_bytes(), deadline, largest), response.headers
 
