@@ -188,7 +188,7 @@ def cancel_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) ->
 
 
 def _locked_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
-    threads.get(tx, project_id, thread_id)
+    threads.keep(tx, project_id, thread_id)
     return runs.lock(tx, project_id, thread_id, run_id)
 
 
@@ -272,8 +272,8 @@ def _first(asked: Any, otherwise: Any) -> Any:
 
 
 def _add(tx: Transaction, thread: Thread, new: Sequence[NewMessage]) -> None:
-    for message in new:
-        messages.create(tx, thread.project_id, thread.id, message)
+    if new:
+        messages.create_all(tx, thread.project_id, thread.id, new)
 
 
 def _require_known(tool_resources: dict[str, Any] | None) -> None:

@@ -1,7 +1,6 @@
 """A run read while it goes on: its rows, which say what is true, and what is heard of it meanwhile.
 Whoever tells a client of a run as it happens, in whatever dialect, reads it here."""
 
-import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import Any, Self, TypeVar
 from api.runtime import Runtime, runtime
 from shared import events
 from shared.errors import Unavailable
+from shared.events import Heard
 from shared.store import messages, run_steps, runs
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
@@ -39,9 +39,7 @@ class Snapshot:
 class Reading:
     """Hears of one run until it is left."""
 
-    def __init__(
-        self, of: Runtime, heard: "queue.SimpleQueue[Delta]", listening: ExitStack
-    ) -> None:
+    def __init__(self, of: Runtime, heard: Heard, listening: ExitStack) -> None:
         self._of = of
         self._heard = heard
         self._listening = listening
@@ -85,9 +83,8 @@ class Reading:
         """After the run's end: what was said shortly before it may come after its rows."""
         until = time.monotonic() + (_LATE_SECONDS if self._of.listener.connected else 0)
         while (left := until - time.monotonic()) > 0:
-            try:
-                event = self._heard.get(timeout=left)
-            except queue.Empty:
+            event = self._heard.get(left)
+            if event is None:
                 return
             if event["kind"] != "changed":
                 yield event
@@ -97,12 +94,8 @@ class Reading:
         connected = self._of.listener.connected
         until = time.monotonic() + (_LOOK_SECONDS if connected else _DEAF_LOOK_SECONDS)
         while (left := until - time.monotonic()) > 0 and not self.is_draining():
-            try:
-                event = self._heard.get(timeout=min(left, _TICK_SECONDS))
-            except queue.Empty:
-                yield None
-                continue
-            if event["kind"] == "changed":
+            event = self._heard.get(min(left, _TICK_SECONDS))
+            if event is not None and event["kind"] == "changed":
                 return
             yield event
 

@@ -22,10 +22,10 @@ class _Log(Logger):
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.api_processes
-worker_class = "gevent"
+worker_class = "api.connections.Worker"
 # Held polls and streams are connections that wait.
 worker_connections = 10_000
-keepalive = 75
+keepalive = _settings.idle_seconds
 graceful_timeout = 5
 # Time without a turn of the event loop, not of a request.
 timeout = 30

@@ -25,6 +25,10 @@ Event = dict[str, Any]
 
 _STOPPED = "treadle:stopped"
 _TEXT_SECONDS = 900
+_BATCH = 500
+_SAME_PLACE = ("kind", "step_id", "fence", "index")
+# Bytes that one stream may lag behind.
+_MOST_UNREAD = 1024 * 1024
 # Seconds between two attempts to subscribe.
 _RETRY_SECONDS = 1.0
 
@@ -47,7 +51,7 @@ def publish_changed(run_id: str) -> None:
 
 def publish_delta(run_id: str, delta: Event) -> None:
     """A piece of what the model says, to the run's streams. `delta["at"]` counts the characters
-    before it, and its text is kept a while for streams that join late."""
+    before it, `delta["at_byte"]` the bytes: a text is kept a while for streams that join late."""
     _outbox.put((_channel(run_id), delta))
 
 
@@ -60,15 +64,45 @@ def has_streams(run_id: str) -> bool:
 
 
 def text_so_far(message_id: str) -> str:
-    """What the model has said of an unfinished message; empty if unknown."""
+    """What the model has said of an unfinished message; empty if unknown, or if a piece is lost."""
     try:
-        return (_redis.get(_text_key(message_id)) or b"").decode()
+        kept: bytes = _redis.get(_text_key(message_id)) or b""
     except redis.RedisError:
         return ""
+    return "" if b"\0" in kept else kept.decode()
 
 
 def flush(seconds: float) -> bool:
     return _outbox.flush(seconds)
+
+
+class Heard:
+    """What was heard of a run and not read yet. For a reader that lags far behind only the newest
+    event is kept: it tells how far the text has come, and `text_so_far` what it is."""
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[tuple[Event, int]] = queue.SimpleQueue()
+        self._unread = 0
+        self._lock = threading.Lock()
+
+    def put(self, event: Event, size: int) -> None:
+        with self._lock:
+            if self._unread + size > _MOST_UNREAD:
+                while not self._events.empty():
+                    self._unread -= self._events.get_nowait()[1]
+                self._events.put(({"kind": "changed"}, 0))
+            self._unread += size
+            self._events.put((event, size))
+
+    def get(self, seconds: float) -> Event | None:
+        """The next one, or None if none comes in that time."""
+        try:
+            event, size = self._events.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        with self._lock:
+            self._unread -= size
+        return event
 
 
 class Listener:
@@ -78,7 +112,7 @@ class Listener:
         # The health check notices a connection that only seems open.
         self._redis = _connect(settings, socket_timeout=20, health_check_interval=5)
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
-        self._streams: defaultdict[str, set[queue.SimpleQueue[Event]]] = defaultdict(set)
+        self._streams: defaultdict[str, set[Heard]] = defaultdict(set)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._subscription: Any = None
@@ -107,18 +141,18 @@ class Listener:
                 _discard(self._waiting, run_id, event)
 
     @contextmanager
-    def stream(self, run_id: str) -> Generator["queue.SimpleQueue[Event]"]:
+    def stream(self, run_id: str) -> Generator[Heard]:
         """All events of the run from here on."""
-        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        heard = Heard()
         channel = _channel(run_id)
         with self._lock:
-            self._streams[channel].add(events)
+            self._streams[channel].add(heard)
             self._tell_redis("subscribe", channel)
         try:
-            yield events
+            yield heard
         finally:
             with self._lock:
-                if _discard(self._streams, channel, events):
+                if _discard(self._streams, channel, heard):
                     self._tell_redis("unsubscribe", channel)
 
     def _tell_redis(self, verb: str, channel: str) -> None:
@@ -147,15 +181,16 @@ class Listener:
                 # The wait ends each second so that the health check gets its turn.
                 message = subscription.get_message(timeout=1.0)
                 if message is not None:
-                    self._hear(message["channel"].decode(), orjson.loads(message["data"]))
+                    self._hear(message["channel"].decode(), message["data"])
 
-    def _hear(self, channel: str, event: Event) -> None:
+    def _hear(self, channel: str, data: bytes) -> None:
+        event = orjson.loads(data)
         with self._lock:
             if channel == _STOPPED:
                 for waiting in self._waiting.get(event["run_id"], ()):
                     waiting.set()
-            for events in self._streams.get(channel, ()):
-                events.put(event)
+            for heard in self._streams.get(channel, ()):
+                heard.put(event, len(data))
 
 
 def _discard(waiting: dict[str, set[Any]], name: str, one: Any) -> bool:
@@ -169,20 +204,41 @@ def _discard(waiting: dict[str, set[Any]], name: str, one: Any) -> bool:
 
 def _deliver(events: list[tuple[str, Event]]) -> None:
     with _redis.pipeline(transaction=False) as pipeline:
-        for channel, event in events:
+        for channel, event in _joined(events) if len(events) == _BATCH else events:
             if event.get("kind") == "text":
                 _keep(pipeline, event)
             pipeline.publish(channel, orjson.dumps(event))
         pipeline.execute()
 
 
+def _joined(events: list[tuple[str, Event]]) -> list[tuple[str, Event]]:
+    """Where there is more to deliver than can be, pieces that continue each other are one."""
+    joined: list[tuple[str, Event]] = []
+    newest: dict[str, Event] = {}
+    for channel, event in events:
+        before = newest.get(channel)
+        if before is not None and _continues(before, event):
+            before["text"] += event["text"]
+        else:
+            newest[channel] = dict(event)
+            joined.append((channel, newest[channel]))
+    return joined
+
+
+def _continues(before: Event, event: Event) -> bool:
+    same = all(before.get(name) == event.get(name) for name in _SAME_PLACE)
+    return same and "text" in event and before["at"] + len(before["text"]) == event["at"]
+
+
 def _keep(pipeline: Any, delta: Event) -> None:
-    """The first piece of a message begins it anew: an earlier worker may have been lost in it."""
+    """The first piece of a message begins it anew: an earlier worker may have been lost in it. For
+    a piece that is lost Redis puts zero bytes."""
     key = _text_key(delta["message_id"])
     if delta["at"] == 0:
         pipeline.set(key, delta["text"], ex=_TEXT_SECONDS)
     else:
-        pipeline.append(key, delta["text"])
+        pipeline.setrange(key, delta["at_byte"], delta["text"])
+        pipeline.expire(key, _TEXT_SECONDS)
 
 
 def _channel(run_id: str) -> str:
@@ -200,4 +256,4 @@ def _connect(settings: Settings, **options: float) -> Any:
 
 
 _redis: Any = None
-_outbox: Outbox[tuple[str, Event]] = Outbox("events", _deliver)
+_outbox: Outbox[tuple[str, Event]] = Outbox("events", _deliver, size=100_000, batch=_BATCH)

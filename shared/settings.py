@@ -167,6 +167,12 @@ class Settings:
     body_bytes: int = _setting(
         "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
     )
+    idle_seconds: int = _setting(
+        "TREADLE_IDLE_SECONDS",
+        75,
+        _whole(1, 3600),
+        "a client that neither takes nor sends anything is left after",
+    )
     busy_thread: str = _setting(
         "TREADLE_BUSY_THREAD",
         "reject",

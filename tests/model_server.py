@@ -2,7 +2,7 @@
 
 By default it answers `You said: …` to the last user message. A script says what comes instead:
 `server.script(fail(500), say("hi"))` for the next requests in turn, `server.when("Why?", stall())`
-for one question whoever asks it.
+for one question whoever asks it, `server.always(reply)` for all that no script is for.
 """
 
 import json
@@ -52,18 +52,20 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send_events(self, events: Iterable[Any], until: threading.Event | None = None) -> None:
-        """As text/event-stream; ends with the connection."""
+    def begin_events(self) -> None:
+        """A text/event-stream, which ends with the connection."""
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+
+    def send_events(self, events: Iterable[Any], until: threading.Event | None = None) -> None:
+        self.begin_events()
         for number, event in enumerate(events):
             if number == 1 and until is not None:
                 until.wait(30)
-            data = event if isinstance(event, str) else json.dumps(event)
-            self.wfile.write(f"data: {data}\n\n".encode())
+            self.wfile.write(framed(event))
             self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -82,6 +84,7 @@ class ModelServer:
         self._http.model = self
         self._script: deque[Reply] = deque()
         self._by_question: dict[str, Reply] = {}
+        self._always: Reply = echo
         self._changed = threading.Condition()
         self.requests: list[dict[str, Any]] = []
         self.models: Reply = list_models("scripted")
@@ -104,7 +107,11 @@ class ModelServer:
     def when(self, question: str, reply: Reply) -> None:
         self._by_question[question] = reply
 
+    def always(self, reply: Reply) -> None:
+        self._always = reply
+
     def reset(self) -> None:
+        self._always = echo
         self.models = list_models("scripted")
         self.times_listed = 0
         self.tokenize = fail(404)
@@ -117,7 +124,7 @@ class ModelServer:
             self.requests.append(body)
             self._changed.notify_all()
             reply = self._by_question.get(question_of(body))
-            return reply or (self._script.popleft() if self._script else echo)
+            return reply or (self._script.popleft() if self._script else self._always)
 
     def asked(self, question: str | None = None) -> int:
         """How often this was asked, or anything."""
@@ -183,6 +190,11 @@ def say(text: str | None, *, finish: str = "stop", usage: Any = None, **message:
             handler.send_json(200, whole)
 
     return reply
+
+
+def framed(event: Any) -> bytes:
+    data = event if isinstance(event, str) else json.dumps(event)
+    return f"data: {data}\n\n".encode()
 
 
 def pieces(*events: Any, until: threading.Event | None = None) -> Reply:

@@ -7,6 +7,7 @@ ends without an answer.
 
 import time
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 from shared import events
@@ -33,7 +34,12 @@ class Deltas:
         self._began = time.monotonic()
         self._message: Place | None = None
         self._calls: Place | None = None
-        self.text = ""
+        self._said = {"text": StringIO(), "refusal": StringIO()}
+        self._bytes = {"text": 0, "refusal": 0}
+
+    def said(self, part: str = "text") -> str:
+        """All of it so far: the `text`, or the `refusal`."""
+        return self._said[part].getvalue()
 
     def message(self) -> Place:
         """Where the turn's text goes."""
@@ -48,9 +54,12 @@ class Deltas:
         return self._calls
 
     def say(self, text: str, part: str = "text") -> None:
+        said = self._said[part]
         if self.heard and text:
-            self._publish(self.message(), kind=part, at=len(self.text), text=text)
-        self.text += text
+            at, at_byte = said.tell(), self._bytes[part]
+            self._publish(self.message(), kind=part, at=at, at_byte=at_byte, text=text)
+            self._bytes[part] += len(text.encode())
+        said.write(text)
 
     def call(self, index: int, id_: str, name: str) -> None:
         if self.heard:

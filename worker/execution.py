@@ -159,5 +159,5 @@ def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision
 
 def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:
     said = messages.history(tx, run.thread_id, last=prompt.last_messages(run), until=run)
-    # Without tools every run has one turn, the first.
-    return said, run_steps.of_run(tx, run.id) if run.tools else []
+    # A run that is claimed for the first time has none.
+    return said, run_steps.of_run(tx, run.id) if run.fence > 1 else []

@@ -17,18 +17,24 @@ import openai
 import orjson
 
 from shared.errors import CallCut, ModelError
-from shared.ids import is_wellformed, random_text
 from shared.settings import Settings
-from worker.chunks import malformed, read_stream
+from worker.chunks import (
+    LARGEST_ANSWER,
+    MOST_TOOL_CALLS,
+    call_id,
+    malformed,
+    read_stream,
+    too_many_calls,
+)
 from worker.connections import Call, Transport
 from worker.deltas import Deltas
 from worker.rests import retry_after, until_reset
 from worker.tokens import Tokens
 
 _CONNECT_SECONDS = 5.0
-_LARGEST_ANSWER = 16 * 1024 * 1024
+# Streamed, a word comes in a chunk of some hundred bytes.
+_LARGEST_STREAM = 16 * LARGEST_ANSWER
 _LONGEST_REASON = 500
-_MOST_TOOL_CALLS = 128
 _LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 # A pool of connections is searched from end to end, so a thousand calls share several.
 _RUNS_PER_CLIENT = 100
@@ -121,8 +127,11 @@ class Model:
         left = max(0.1, deadline - time.monotonic())
         create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
         timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
-        with create(**body, timeout=timeout) as response:
-            yield _bounded(response.iter_bytes(), deadline), response.headers
+        # As an extra body it goes out as it is. Of what it is given by name, the SDK looks at every
+        # part of every message for something to convert.
+        with create(model="", messages=[], extra_body=body, timeout=timeout) as response:
+            largest = _LARGEST_STREAM if "stream" in body else LARGEST_ANSWER
+            yield _bounded(response.iter_bytes(), deadline, largest), response.headers
 
 
 def no_usage() -> Usage:
@@ -139,12 +148,12 @@ def sum_usage(first: Usage, second: Usage) -> Usage:
     }
 
 
-def _bounded(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
+def _bounded(chunks: Iterator[bytes], deadline: float, largest: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if size > _LARGEST_ANSWER:
-            raise malformed("an answer of more than 16 MB")
+        if size > largest:
+            raise malformed(f"an answer of more than {largest >> 20} MB")
         if time.monotonic() > deadline:
             raise _too_late()
         yield chunk
@@ -158,41 +167,47 @@ def _read_answer(data: Any) -> Answer:
         message = choice["message"]
     except (AttributeError, KeyError, IndexError, TypeError):
         raise malformed("something that is not a chat completion") from None
-    text, refusal = message.get("content"), message.get("refusal")
-    tool_calls = _tool_calls(message.get("tool_calls"))
-    if not isinstance(text, str) and not isinstance(refusal, str) and not tool_calls:
-        raise malformed("a message without content")
     finish = choice.get("finish_reason")
+    finish = finish if finish in ("length", "content_filter") else "stop"
+    tool_calls = _tool_calls(_part(message, "tool_calls"))
+    refusal = _text(message, "refusal") or None
+    text = _text(message, "content")
+    if tool_calls or refusal:
+        text = text or None
+    elif text is None and finish == "stop":
+        raise malformed("a message without content")
+    else:
+        text = text or ""
     return Answer(
-        text=text if isinstance(text, str) else None,
-        refusal=refusal if isinstance(refusal, str) else None,
+        text=text,
+        refusal=refusal,
         tool_calls=tool_calls,
-        finish_reason=finish if finish in ("length", "content_filter") else "stop",
+        finish_reason=finish,
         usage=_usage(data.get("usage")),
     )
 
 
 def _tool_calls(sent: Any) -> tuple[ToolCall, ...]:
     """Calls as the model made them, broken arguments and unknown names included: whoever runs the
-    function judges those. Ids that are missing or come twice are replaced."""
+    function judges those."""
     if not sent:
         return ()
-    if not isinstance(sent, list) or len(cast("list[Any]", sent)) > _MOST_TOOL_CALLS:
-        raise malformed(f"tool calls that are no list of at most {_MOST_TOOL_CALLS}")
-    calls: list[ToolCall] = []
+    if not isinstance(sent, list):
+        raise malformed("tool calls that are no list")
+    if len(cast("list[Any]", sent)) > MOST_TOOL_CALLS:
+        raise too_many_calls()
+    calls: dict[str, ToolCall] = {}
     for one in cast("list[Any]", sent):
         function = _part(one, "function")
         name, arguments = _part(function, "name"), _part(function, "arguments")
         if not isinstance(name, str) or not name:
             raise malformed("a tool call without a name")
-        id_ = _part(one, "id")
-        if not isinstance(id_, str) or not is_wellformed(id_) or id_ in {c.id for c in calls}:
-            id_ = f"call_{random_text(24)}"
+        id_ = call_id(_part(one, "id"), calls)
         written = (
             arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}).decode()
         )
-        calls.append(ToolCall(id_, name, written))
-    return tuple(calls)
+        calls[id_] = ToolCall(id_, name, written)
+    return tuple(calls.values())
 
 
 def _usage(reported: Any) -> Usage:
@@ -215,6 +230,11 @@ def _usage(reported: Any) -> Usage:
 
 def _part(value: Any, name: str) -> Any:
     return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+
+
+def _text(value: Any, name: str) -> str | None:
+    text = _part(value, name)
+    return text if isinstance(text, str) else None
 
 
 def _count(value: Any, name: str) -> int:

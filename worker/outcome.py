@@ -84,15 +84,26 @@ def _finish(
 ) -> Run:
     to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
     ended = claims.finish(tx, run, to, sum_usage(_used(steps), answer.usage))
-    _say(tx, ended, answer, deltas.message(), answer.usage)
+    if answer.tool_calls:
+        # Cut off in the middle of them: nobody can make them.
+        _say_and_call(tx, ended, answer, deltas, "failed")
+    else:
+        _say(tx, ended, answer, deltas.message(), answer.usage)
     return ended
 
 
 def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -> Run:
+    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
+    _say_and_call(tx, run, answer, deltas, "in_progress")
+    return waiting
+
+
+def _say_and_call(
+    tx: Transaction, run: Run, answer: Answer, deltas: Deltas, step_status: str
+) -> None:
     """What the model said beside its calls is a message of its own; the calls' step has the
     usage of the turn."""
-    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
-    if answer.text:
+    if answer.text is not None or answer.refusal is not None:
         _say(tx, run, answer, deltas.message(), no_usage())
     calls = [_call(call, output=None) for call in answer.tool_calls]
     place = deltas.calls()
@@ -100,30 +111,24 @@ def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -
         id=place.step_id,
         created_at=place.created_at,
         type="tool_calls",
-        status="in_progress",
+        status=step_status,
         details={"type": "tool_calls", "tool_calls": calls},
         usage=answer.usage,
     )
     run_steps.create(tx, run, step)
-    return waiting
 
 
 def _say(tx: Transaction, run: Run, answer: Answer, place: Place, usage: Usage) -> None:
     reason = _INCOMPLETE_MESSAGE.get(answer.finish_reason)
-    _store(tx, run, place, _content(answer), reason, "completed", usage)
+    _store(tx, run, place, _content(answer.text, answer.refusal), reason, "completed", usage)
 
 
 def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str) -> None:
-    if deltas is not None and deltas.heard and deltas.text:
-        _store(
-            tx,
-            run,
-            deltas.message(),
-            [text_part(deltas.text)],
-            reason,
-            run.status.value,
-            no_usage(),
-        )
+    if deltas is None or not deltas.heard:
+        return
+    content = _content(deltas.said("text") or None, deltas.said("refusal") or None)
+    if content:
+        _store(tx, run, deltas.message(), content, reason, run.status.value, no_usage())
 
 
 def _store(
@@ -153,12 +158,12 @@ def _store(
     run_steps.create(tx, run, step)
 
 
-def _content(answer: Answer) -> list[dict[str, Any]]:
+def _content(text: str | None, refusal: str | None) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    if answer.text is not None:
-        parts.append(text_part(answer.text))
-    if answer.refusal is not None:
-        parts.append({"type": "refusal", "refusal": answer.refusal})
+    if text is not None:
+        parts.append(text_part(text))
+    if refusal is not None:
+        parts.append({"type": "refusal", "refusal": refusal})
     return parts
 
 

@@ -11,8 +11,9 @@ import orjson
 from flask import request
 from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import ClientDisconnected
 
-from api import repeats
+from api import received, repeats
 from api.auth import authenticate
 from api.errors import UNPARSABLE
 from api.openai.schemas.faults import Fault, first_fault, wrong_prefix
@@ -34,11 +35,10 @@ class _Parser(FlaskParser):
     def load_json(self, req: Any, schema: Any) -> Any:  # noqa: ARG002 - the signature is webargs'
         """Any content type, and an empty body means `{}`: clients send both."""
         try:
-            body = req.get_data(cache=False)
+            body = received.body()
             repeats.remember(body)
             return orjson.loads(body) if body else {}
-        except (orjson.JSONDecodeError, OSError):
-            # OSError: gunicorn's word for broken chunks and bodies that end early.
+        except (orjson.JSONDecodeError, ClientDisconnected):
             raise Invalid(UNPARSABLE) from None
 
     def load_querystring(self, req: Any, schema: Any) -> Any:

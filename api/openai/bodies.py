@@ -49,6 +49,10 @@ def as_queued(shown: Run) -> Run:
     return replace(_unended(shown), status=RunStatus.QUEUED, started_at=None)
 
 
+def as_queued_again(shown: Run) -> Run:
+    return replace(_unended(shown), status=RunStatus.QUEUED)
+
+
 def as_in_progress(shown: Run) -> Run:
     started_at = shown.started_at or datetime.now(UTC)
     return replace(_unended(shown), status=RunStatus.IN_PROGRESS, started_at=started_at)

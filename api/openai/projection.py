@@ -9,6 +9,7 @@ end all was told.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 from api import reading
@@ -21,6 +22,7 @@ from shared.store.runs import Run
 
 Event = tuple[str, dict[str, Any]]
 
+_LONGEST_PIECE = 65_536
 _INCOMPLETE_BY_END = {
     RunStatus.FAILED: "run_failed",
     RunStatus.CANCELLED: "run_cancelled",
@@ -34,9 +36,9 @@ class _Open:
 
     step: RunStep
     message: Message | None
-    text: str = ""  # of the message, as far as told
+    text: StringIO = field(default_factory=StringIO)  # of the message, as far as told
     begun: bool = False  # its first delta was told
-    calls: list[str] = field(default_factory=list)  # the arguments of its calls, as far as told
+    calls: list[StringIO] = field(default_factory=list)  # their arguments, as far as told
     astray: bool = False  # another worker says it anew: only the end counts
 
 
@@ -61,7 +63,7 @@ class Projection:
     def resume(self, step: RunStep, run: Run) -> Iterator[Event]:
         """After tool outputs: the step that they complete, then the run, queued again."""
         yield "thread.run.step.completed", bodies.step(step, run)
-        yield "thread.run.queued", bodies.run(run)
+        yield "thread.run.queued", bodies.run(bodies.as_queued_again(run))
 
     def advance(self, now: Snapshot) -> Iterator[Event]:
         self._run = now.run
@@ -84,7 +86,7 @@ class Projection:
         """How many characters of this message were told."""
         opened = self._open
         named = opened is not None and opened.message is not None and opened.message.id
-        return len(opened.text) if opened is not None and named == message_id else 0
+        return opened.text.tell() if opened is not None and named == message_id else 0
 
     def _start(self, run: Run) -> Iterator[Event]:
         if not self._started:
@@ -117,18 +119,19 @@ class Projection:
         opened = self._open
         if opened is None or opened.message is None or delta["kind"] != "text":
             return
-        if fresh := reading.fresh(delta, len(opened.text)):
+        if fresh := reading.fresh(delta, opened.text.tell()):
             yield from self._say(opened, fresh)
 
     def _say(self, opened: _Open, text: str) -> Iterator[Event]:
         assert opened.message is not None
-        part: dict[str, Any] = {"value": text}
-        if not opened.begun:
-            part["annotations"] = []
-        opened.begun = True
-        opened.text += text
-        content = [{"index": 0, "type": "text", "text": part}]
-        yield "thread.message.delta", bodies.message_delta(opened.message.id, content)
+        for piece in _pieces(text):
+            part: dict[str, Any] = {"value": piece}
+            if not opened.begun:
+                part["annotations"] = []
+            opened.begun = True
+            opened.text.write(piece)
+            content = [{"index": 0, "type": "text", "text": part}]
+            yield "thread.message.delta", bodies.message_delta(opened.message.id, content)
 
     def _hear_call(self, delta: dict[str, Any]) -> Iterator[Event]:
         if self._open is not None and self._open.message is not None:
@@ -143,20 +146,21 @@ class Projection:
         if delta["kind"] == "call" and delta["index"] == len(opened.calls):
             yield from self._begin_call(opened, delta["id"], delta["name"])
         elif delta["kind"] == "arguments" and delta["index"] < len(opened.calls):
-            fresh = reading.fresh(delta, len(opened.calls[delta["index"]]))
+            fresh = reading.fresh(delta, opened.calls[delta["index"]].tell())
             if fresh:
                 yield from self._add_arguments(opened, delta["index"], fresh)
 
     def _begin_call(self, opened: _Open, id_: str, name: str) -> Iterator[Event]:
         function = {"name": name, "arguments": "", "output": None}
         call = {"index": len(opened.calls), "id": id_, "type": "function", "function": function}
-        opened.calls.append("")
+        opened.calls.append(StringIO())
         yield "thread.run.step.delta", bodies.step_delta(opened.step.id, [call])
 
     def _add_arguments(self, opened: _Open, index: int, text: str) -> Iterator[Event]:
-        opened.calls[index] += text
-        call = {"index": index, "type": "function", "function": {"arguments": text}}
-        yield "thread.run.step.delta", bodies.step_delta(opened.step.id, [call])
+        for piece in _pieces(text):
+            opened.calls[index].write(piece)
+            call = {"index": index, "type": "function", "function": {"arguments": piece}}
+            yield "thread.run.step.delta", bodies.step_delta(opened.step.id, [call])
 
     def _tell(self, step: RunStep, now: Snapshot) -> Iterator[Event]:
         """What of a stored step was not told yet, to its end if it has one."""
@@ -192,19 +196,15 @@ class Projection:
             if part["type"] != "text":
                 content = [{"index": index, **part}]
                 yield "thread.message.delta", bodies.message_delta(message.id, content)
-            elif part["text"]["value"].startswith(opened.text):
-                rest = part["text"]["value"][len(opened.text) :]
-                if rest:
-                    yield from self._say(opened, rest)
+            elif rest := _rest(part["text"]["value"], opened.text):
+                yield from self._say(opened, rest)
 
     def _finish_calls(self, opened: _Open, step: RunStep) -> Iterator[Event]:
         for index, call in enumerate(step.step_details["tool_calls"]):
             if index >= len(opened.calls):
                 yield from self._begin_call(opened, call["id"], call["function"]["name"])
-            told = opened.calls[index]
-            written = call["function"]["arguments"]
-            if written.startswith(told) and len(written) > len(told):
-                yield from self._add_arguments(opened, index, written[len(told) :])
+            if rest := _rest(call["function"]["arguments"], opened.calls[index]):
+                yield from self._add_arguments(opened, index, rest)
 
     def _end(self, now: Snapshot) -> Iterator[Event]:
         run = now.run
@@ -225,7 +225,7 @@ class Projection:
             incomplete = replace(
                 opened.message,
                 status="incomplete",
-                content=[text_part(opened.text)] if opened.text else [],
+                content=[text_part(opened.text.getvalue())] if opened.text.tell() else [],
                 incomplete_at=at,
                 incomplete_details=reason,
             )
@@ -236,3 +236,14 @@ class Projection:
             ended = replace(ended, last_error=run.last_error)
         yield f"thread.run.step.{status}", bodies.step(ended, run)
         self._open = None
+
+
+def _rest(whole: str, told: StringIO) -> str:
+    """What of the whole was not told yet; nothing if it is told otherwise."""
+    return whole[told.tell() :] if whole.startswith(told.getvalue()) else ""
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A stream that lags behind is not handed megabytes at once."""
+    for start in range(0, len(text), _LONGEST_PIECE):
+        yield text[start : start + _LONGEST_PIECE]

@@ -27,6 +27,7 @@ from api.runtime import runtime, single, transaction
 from shared.db import Transaction
 from shared.store import run_steps, runs, threads
 from shared.store.pages import PageRequest
+from shared.store.run_steps import RunStep
 
 blueprint = Blueprint("runs", "An assistant answering in a thread.")
 
@@ -133,10 +134,8 @@ def submit_tool_outputs(given: ToolOutputs, thread_id: str, run_id: str) -> Any:
         )
 
     def begin(_: str) -> Beginning:
-        run = _once(submit)
-        with single() as tx:
-            steps = run_steps.of_run(tx, run.id)
-        told = 1 + max(n for n, step in enumerate(steps) if step.type == "tool_calls")
+        run, steps = _once_with_steps(submit)
+        told = 1 + _completed_by(given, steps)
         return Beginning(run, lambda told_of: told_of.resume(steps[told - 1], run), told)
 
     if given.stream:
@@ -170,6 +169,32 @@ def _once(act: Callable[[Transaction], runs.Run]) -> runs.Run:
     with transaction() as tx:
         named = once(tx, make)
         return made[0] if made else runs.get(tx, project_id(), named["thread_id"], named["run_id"])
+
+
+def _once_with_steps(act: Callable[[Transaction], runs.Run]) -> tuple[runs.Run, list[RunStep]]:
+    """Also the steps as `act` left them: a moment later they may be those of the next turn, too."""
+    steps: list[RunStep] = []
+
+    def act_and_look(tx: Transaction) -> runs.Run:
+        run = act(tx)
+        steps.extend(run_steps.of_run(tx, run.id))
+        return run
+
+    run = _once(act_and_look)
+    if not steps:
+        with single() as tx:
+            steps.extend(run_steps.of_run(tx, run.id))
+    return run, steps
+
+
+def _completed_by(given: ToolOutputs, steps: list[RunStep]) -> int:
+    """Which of a run's steps took these outputs: the newest whose calls they are for."""
+    ids = {call_id for call_id, _ in given.outputs}
+    return max(
+        n
+        for n, step in enumerate(steps)
+        if ids == {call["id"] for call in step.step_details.get("tool_calls", ())}
+    )
 
 
 def _name(run: runs.Run) -> dict[str, str]:

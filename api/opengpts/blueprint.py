@@ -6,7 +6,9 @@ import flask_smorest
 import orjson
 from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import ClientDisconnected
 
+from api import received
 from api.opengpts import errors
 from api.opengpts.faults import Detail, UnprocessableError, unprocessable
 from api.opengpts.identity import identify
@@ -19,7 +21,7 @@ class _Parser(FlaskParser):
         """Only what says that it is JSON: a form of some web page cannot say so, and here a
         request may need no key."""
         try:
-            body = req.get_data(cache=False)
+            body = received.body()
             if not body:
                 raise UnprocessableError([Detail.at("body")])
             if not req.is_json:
@@ -28,8 +30,7 @@ class _Parser(FlaskParser):
         except orjson.JSONDecodeError as error:
             detail = Detail(("body", error.pos), error.msg, "value_error.jsondecode")
             raise UnprocessableError([detail]) from None
-        except OSError:
-            # gunicorn's word for broken chunks and bodies that end early.
+        except ClientDisconnected:
             raise UnprocessableError([Detail.at("body")]) from None
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:

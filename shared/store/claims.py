@@ -24,6 +24,12 @@ _ROOM: LiteralString = (
     " WHERE held.worker_id IS NOT NULL AND held.model = runs.model) < %(most)s"
 )
 _HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
+# Before a write that brings messages or steps along. The thread is locked before the run, as its
+# deletion does: else the two could wait for each other.
+_WITH_THREAD = (
+    "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE) UPDATE runs"
+)
+_HELD_WITH_THREAD = " FROM thread" + _HELD + " AND thread.id = thread_id"
 
 
 def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
@@ -67,11 +73,7 @@ def is_last_chance(run: Run) -> bool:
 
 def finish(tx: Transaction, run: Run, to: RunStatus, usage: dict[str, Any]) -> Run:
     """`to` is completed, or incomplete for an answer that a token limit cut short. The answer's
-    message and step belong into the same transaction.
-
-    The thread is locked before the run, as its deletion does: else the two could wait for each
-    other.
-    """
+    message and step belong into the same transaction."""
     details = {"reason": "max_completion_tokens"} if to is RunStatus.INCOMPLETE else None
     return _held_by(
         run,
@@ -79,16 +81,14 @@ def finish(tx: Transaction, run: Run, to: RunStatus, usage: dict[str, Any]) -> R
             tx,
             Run,
             to,
-            "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
-            " UPDATE runs SET status = %(to)s, completed_at = now(), worker_id = NULL,"
-            " usage = %(usage)s, incomplete_details = %(details)s FROM thread"
-            + _HELD
-            + " AND thread.id = thread_id RETURNING "
+            _WITH_THREAD + " SET status = %(to)s, completed_at = now(), worker_id = NULL,"
+            " usage = %(usage)s, incomplete_details = %(details)s"
+            + _HELD_WITH_THREAD
+            + " RETURNING "
             + COLUMNS,
             {
                 **_lease(run),
                 "to": to.value,
-                "thread_id": run.thread_id,
                 "usage": Json(usage),
                 "details": Json(details) if details else None,
             },
@@ -106,13 +106,9 @@ def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) 
             tx,
             Run,
             RunStatus.REQUIRES_ACTION,
-            "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
-            " UPDATE runs SET status = 'requires_action', worker_id = NULL,"
-            " required_action = %(action)s FROM thread"
-            + _HELD
-            + " AND thread.id = thread_id RETURNING "
-            + COLUMNS,
-            {**_lease(run), "thread_id": run.thread_id, "action": Json(action)},
+            _WITH_THREAD + " SET status = 'requires_action', worker_id = NULL,"
+            " required_action = %(action)s" + _HELD_WITH_THREAD + " RETURNING " + COLUMNS,
+            {**_lease(run), "action": Json(action)},
         ),
     )
 
@@ -124,9 +120,9 @@ def fail(tx: Transaction, run: Run, code: str, message: str, usage: dict[str, An
             tx,
             Run,
             RunStatus.FAILED,
-            "UPDATE runs SET status = 'failed', failed_at = now(), worker_id = NULL,"
+            _WITH_THREAD + " SET status = 'failed', failed_at = now(), worker_id = NULL,"
             " last_error = %(error)s, usage = coalesce(usage, %(usage)s)"
-            + _HELD
+            + _HELD_WITH_THREAD
             + " RETURNING "
             + COLUMNS,
             {
@@ -146,8 +142,9 @@ def end_cancelled(tx: Transaction, run: Run) -> Run:
             tx,
             Run,
             RunStatus.CANCELLED,
-            "UPDATE runs SET status = 'cancelled', cancelled_at = now(), worker_id = NULL"
-            + _HELD
+            _WITH_THREAD
+            + " SET status = 'cancelled', cancelled_at = now(), worker_id = NULL"
+            + _HELD_WITH_THREAD
             + " RETURNING "
             + COLUMNS,
             _lease(run),
@@ -190,7 +187,7 @@ def release(tx: Transaction, worker_id: str, run_ids: Sequence[str] | None = Non
 
 
 def _lease(run: Run) -> dict[str, Any]:
-    return {"id": run.id, "fence": run.fence}
+    return {"id": run.id, "fence": run.fence, "thread_id": run.thread_id}
 
 
 def _held_by(run: Run, changed: list[Run]) -> Run:

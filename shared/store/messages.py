@@ -1,5 +1,6 @@
 """Messages: what was said in a thread, in order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -110,6 +111,26 @@ def create(
     )
     assert message is not None
     return message
+
+
+def create_all(tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]) -> None:
+    """In their order, at once. The thread must be locked."""
+    tx.execute(
+        "INSERT INTO messages (id, project_id, thread_id, role, content, attachments, metadata)"
+        " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata"
+        " FROM unnest(%(ids)s::text[], %(roles)s::text[], %(contents)s::json[],"
+        " %(attachments)s::json[], %(metadata)s::json[]) WITH ORDINALITY"
+        " AS new (id, role, content, attachments, metadata, number) ORDER BY number",
+        {
+            "project_id": project_id,
+            "thread_id": thread_id,
+            "ids": [new_id("msg") for _ in new],
+            "roles": [one.role for one in new],
+            "contents": [Json(one.content) for one in new],
+            "attachments": [Json(one.attachments) for one in new],
+            "metadata": [Json(one.metadata) for one in new],
+        },
+    )
 
 
 def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message | None:

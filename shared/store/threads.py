@@ -46,6 +46,16 @@ def get(tx: Transaction, project_id: str, thread_id: str) -> Thread:
     return _found(tx.one(Thread, _SELECT, {"project_id": project_id, "id": thread_id}), thread_id)
 
 
+def keep(tx: Transaction, project_id: str, thread_id: str) -> Thread:
+    """As `get`; until the transaction ends nobody deletes it. To be called before a run of it is
+    locked, as the thread's deletion comes to its runs last: else the two could wait for each
+    other."""
+    return _found(
+        tx.one(Thread, _SELECT + " FOR KEY SHARE", {"project_id": project_id, "id": thread_id}),
+        thread_id,
+    )
+
+
 def lock(tx: Transaction, project_id: str, thread_id: str) -> Thread:
     """Until the transaction ends nobody else adds to the thread: what is numbered under this lock
     is seen in the order of its numbers."""

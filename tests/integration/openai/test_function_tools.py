@@ -231,3 +231,57 @@ def test_the_completion_limit_counts_over_all_turns(
     assert ended.incomplete_details is not None
     assert ended.incomplete_details.reason == "max_completion_tokens"
     assert [body["max_completion_tokens"] for body in model_server.requests] == [300, 200]
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code", "message"),
+    [
+        ({}, "tool_outputs", "missing_required_parameter", "Missing required parameter: 'tool_outputs'."),
+        ({"tool_outputs": None}, "tool_outputs", "invalid_type", "Invalid type for 'tool_outputs': expected an array, but got null instead."),
+        ({"tool_outputs": {}}, "tool_outputs", "invalid_type", "Invalid type for 'tool_outputs': expected an array, but got an object instead."),
+        ({"tool_outputs": ["call_1"]}, "tool_outputs[0]", "invalid_type", "Invalid type for 'tool_outputs[0]': expected an object, but got a string instead."),
+        ({"tool_outputs": [{"output": "x"}]}, "tool_outputs[0].tool_call_id", "missing_required_parameter", "Missing required parameter: 'tool_outputs[0].tool_call_id'."),
+        ({"tool_outputs": [{"tool_call_id": None, "output": "x"}]}, "tool_outputs[0].tool_call_id", "invalid_type", "Invalid type for 'tool_outputs[0].tool_call_id': expected a string, but got null instead."),
+        ({"tool_outputs": [{"tool_call_id": "call_1", "output": None}]}, "tool_outputs[0].output", "invalid_type", "Invalid type for 'tool_outputs[0].output': expected a string, but got null instead."),
+        ({"tool_outputs": [{"tool_call_id": "call_1", "output": {"a": 1}}]}, "tool_outputs[0].output", "invalid_type", "Invalid type for 'tool_outputs[0].output': expected a string, but got an object instead."),
+        ({"tool_outputs": [{"tool_call_id": "call_1", "output": 5}]}, "tool_outputs[0].output", "invalid_type", "Invalid type for 'tool_outputs[0].output': expected a string, but got an integer instead."),
+        ({"tool_outputs": [{"tool_call_id": "call_1", "output": "a\0"}]}, "tool_outputs[0].output", "invalid_value", "Invalid 'tool_outputs[0].output': the character U+0000 is not allowed."),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True])
+def test_outputs_that_are_none_are_refused_in_the_wires_words(
+    http: httpx2.Client,
+    database: Database,
+    caller: Caller,
+    body: dict[str, Any],
+    param: str,
+    code: str,
+    message: str,
+    stream: bool,
+) -> None:
+    run = a_run(database, caller.project_id, status=RunStatus.REQUIRES_ACTION)
+    url = f"threads/{run.thread_id}/runs/{run.id}"
+    answer = http.post(f"{url}/submit_tool_outputs", json={**body, "stream": stream})
+    assert answer.status_code == 400
+    kind = "invalid_request_error"
+    assert answer.json()["error"] == {
+        "message": message, "type": kind, "param": param, "code": code
+    }  # fmt: skip
+    assert http.get(url).json()["status"] == "requires_action"
+
+
+def test_an_output_that_is_left_out_or_empty_reaches_the_model_as_nothing(
+    client: OpenAI, http: httpx2.Client, worker: Execution, model_server: ModelServer
+) -> None:
+    run = ask(client)
+    model_server.script(say(None, tool_calls=[call("call_a", "Paris"), call("call_b", "Rome")]))
+    worker.answer_bell()
+    answer = http.post(
+        f"threads/{run.thread_id}/runs/{run.id}/submit_tool_outputs",
+        json={
+            "tool_outputs": [{"tool_call_id": "call_a"}, {"tool_call_id": "call_b", "output": ""}]
+        },
+    )
+    assert answer.status_code == 200
+    worker.answer_bell()
+    assert [one["content"] for one in model_server.requests[1]["messages"][-2:]] == ["", ""]

@@ -12,6 +12,7 @@ import redis
 from flask import Flask
 from openai import OpenAI
 
+from shared import queue
 from shared.db import Database
 from shared.settings import Settings
 from tests.conftest import Caller
@@ -200,6 +201,41 @@ def test_a_function_call_is_told_up_to_where_the_caller_acts_and_goes_on_from_th
     assert completed_step["step_details"]["tool_calls"][0]["function"]["output"] == "sun"
     assert completed_step["usage"]["total_tokens"] == 18
     assert queued["started_at"] == run["started_at"]
+
+
+def test_a_worker_that_is_quicker_than_the_stream_is_told_of_all_the_same(
+    http: httpx2.Client,
+    assistant_id: str,
+    worker: Execution,
+    model_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next turn has ended before the stream's first look at the rows."""
+    monkeypatch.setattr(queue, "ring", lambda: worker.answer_bell())
+    model_server.script(
+        say(None, tool_calls=[call("call_a", "Paris")]),
+        say(None, tool_calls=[call("call_b", "Rome")]),
+    )
+    run = ask(http, assistant_id)[-2][1]
+    url = f"threads/{run['thread_id']}/runs/{run['id']}/submit_tool_outputs"
+    body = {"tool_outputs": [{"tool_call_id": "call_a", "output": "sun"}], "stream": True}
+    headers = {"Idempotency-Key": "twice"}
+    first = parsed(http.post(url, json=body, headers=headers).text)
+    assert names(first) == [
+        "thread.run.step.completed",
+        "thread.run.queued",
+        "thread.run.in_progress",
+        "thread.run.step.created",
+        "thread.run.step.in_progress",
+        "thread.run.step.delta",
+        "thread.run.requires_action",
+        "done",
+    ]
+    assert first[0][1]["step_details"]["tool_calls"][0]["id"] == "call_a"
+    assert first[1][1]["status"] == "queued"
+    again = parsed(http.post(url, json=body, headers=headers).text)
+    assert names(again) == names(first)
+    assert again[0] == first[0]
 
 
 def test_text_before_calls_is_a_message_of_its_own(

@@ -1,0 +1,72 @@
+"""Connections, where gunicorn's gevent worker waits without end: for a client that takes nothing of
+its answer, for one that brings nothing of its request, and for the rest of a body that nobody
+wants. Each would hold its greenlet, and what that holds, for as long as it likes."""
+
+import errno
+from typing import Any
+
+import gevent
+from gevent import socket
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.ggevent import GeventWorker
+
+# Of a body that was refused unread: so much is taken, for so long, before the connection ends.
+# Most clients read their answer only when all is sent.
+_MOST_UNWANTED = 64 * 1024 * 1024
+_UNWANTED_SECONDS = 5.0
+_PIECE = 64 * 1024
+
+
+class Connection(socket.socket):
+    """Breaks where nothing moves for `idle_seconds`, as if the client had gone."""
+
+    idle_seconds = 75.0
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        left = memoryview(data)
+        while left:
+            with self._patience():
+                left = left[self.send(left, flags) :]
+
+    def recv(self, *arguments: Any) -> bytes:
+        with self._patience():
+            return super().recv(*arguments)
+
+    def _patience(self) -> gevent.Timeout:
+        error = ConnectionResetError(errno.ECONNRESET, "the client neither takes nor sends")
+        return gevent.Timeout(self.idle_seconds, error)
+
+
+class Worker(GeventWorker):
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        connection = Connection(fileno=client.detach())
+        connection.idle_seconds = self.cfg.keepalive
+        super().handle(listener, connection, addr)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:
+            _is_read_to_its_end(req.body)
+            raise
+        if not _is_read_to_its_end(req.body):
+            raise StopIteration
+
+
+def _is_read_to_its_end(body: Any) -> bool:
+    """After its unwanted rest was taken. If not, no other request can follow."""
+    return gevent.with_timeout(_UNWANTED_SECONDS, _take_rest, body, timeout_value=False)
+
+
+def _take_rest(body: Any) -> bool:
+    taken = 0
+    try:
+        while piece := body.read(_PIECE):
+            taken += len(piece)
+            if taken > _MOST_UNWANTED:
+                return False
+            # A quick client would leave no turn to anybody else.
+            gevent.sleep(0)
+    except (OSError, ParseException):
+        return False
+    return True
