@@ -1,4 +1,4 @@
-"""From a bare Python 3 to a running Treadle: `bootstrap.py run|test|faults|check|setup|lock`.
+"""From a bare Python 3 to a running Treadle: `bootstrap.py run|test|faults|check|setup|...`.
 
 Needs Python >= 3.8 with pip, or uv. Everything goes into `.venv` and `.tools` of the checkout, in
 the versions and with the hashes of requirements.lock. Nothing is installed twice.
