@@ -47,7 +47,7 @@ class Judge:
         began = self._bouts[0].began
         self._rows = {row[0]: Row(*row) for row in self._stage.sql(_RUNS, began)}
         for ask in self._stage.model.asks:
-            if ask.at > began and ask.question:
+            if ask.at > began:
                 self._asks[ask.question, ask.turn].append(ask)
         self._find_the_lost()
         for row in self._rows.values():
@@ -126,7 +126,10 @@ class Judge:
 
     def _judge_asks(self) -> None:
         """Once, and once more for each crash between."""
+        told = {text for texts in self._ledger.said.values() for text in texts}
         for (question, turn), asks in self._asks.items():
+            if question not in told:
+                continue  # of a deleted thread, or of a race, which may ask one thing often
             sound = sorted(ask.at for ask in asks if not ask.moody)
             extra = len(sound) - 1
             near = [

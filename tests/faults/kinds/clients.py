@@ -14,6 +14,7 @@ from tests.faults.clients import Client
 from tests.faults.fault import EXPIRIES, Fault
 from tests.faults.ledger import Ledger
 from tests.faults.stage import Stage
+from tests.model_server import stall
 
 
 class Race(Fault):
@@ -23,7 +24,7 @@ class Race(Fault):
 
     def inject(self, stage: Stage) -> None:
         # What comes of it is said by assertions; what it was told goes into a book of its own.
-        self.ledger = Ledger()
+        self.stage, self.ledger = stage, Ledger()
         client = Client(f"racer-{random_text(8)}", stage.base_url, stage.secrets, 0, self.ledger)
         self.run(client)
         assert not self.ledger.violations, self.ledger.violations
@@ -41,9 +42,12 @@ class CrowdOnOneThread(Race):
 
     def run(self, client: Client) -> None:
         thread_id, assistant_id = client.thread(), client.assistant()
-        client.say(thread_id, client.question())
+        question, all_answered = client.question(), threading.Event()
+        self.stage.model.when(question, stall(all_answered))
+        client.say(thread_id, question)
         create = client.client.beta.threads.runs.create
         answers = at_once(30, lambda _: create(thread_id, assistant_id=assistant_id))
+        all_answered.set()
         runs = [answer for answer in answers if isinstance(answer, Run)]
         assert len(runs) == 1, answers
         assert all("already has an active run" in str(a) for a in answers if a is not runs[0])

@@ -166,7 +166,6 @@ class BrokenToolCalls(SentThings):
 
         return [
             called(function={}),
-            called(function=None),
             called(function={"name": 7, "arguments": "{}"}),
             called(1000, function={"name": "look", "arguments": "{}"}),
             _unless_streamed(_raw_calls("none"), _raw_calls("none")),
