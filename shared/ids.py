@@ -27,11 +27,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_base62(time.time_ns() // 1_000_000, 8)}{random_text(16)}"
 
 
-def derived_id(prefix: str, run_id: str, ordinal: int) -> str:
+def derived_id(prefix: str, run_id: str, place: str) -> str:
     """The same for every worker that comes to the same place of a run, and beside the run in an
     index: a stream may name a message before it is stored, and a takeover names it again."""
     own = run_id.rpartition("_")[2]
-    digest = hashlib.sha256(f"{prefix} {run_id} {ordinal}".encode()).digest()
+    digest = hashlib.sha256(f"{prefix} {run_id} {place}".encode()).digest()
     return f"{prefix}_{own[:8]}{_base62(int.from_bytes(digest), 16)}"
 
 

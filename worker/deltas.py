@@ -44,13 +44,15 @@ class Deltas:
     def message(self) -> Place:
         """Where the turn's text goes."""
         if self._message is None:
-            self._message = self._place(self._first_step)
+            self._message = self._place(f"{self._first_step}")
         return self._message
 
     def calls(self) -> Place:
         """Where the turn's tool calls go: after its text, if there is any."""
         if self._calls is None:
-            self._calls = self._place(self._first_step + (self._message is not None))
+            ordinal = self._first_step + (self._message is not None)
+            # Never a step of another kind: a turn that is taken again may come out otherwise.
+            self._calls = self._place(f"{ordinal} calls")
         return self._calls
 
     def say(self, text: str, part: str = "text") -> None:
@@ -69,10 +71,10 @@ class Deltas:
         if self.heard and text:
             self._publish(self.calls(), kind="arguments", index=index, at=at, text=text)
 
-    def _place(self, ordinal: int) -> Place:
+    def _place(self, place: str) -> Place:
         return Place(
-            derived_id("step", self._run.id, ordinal),
-            derived_id("msg", self._run.id, ordinal),
+            derived_id("step", self._run.id, place),
+            derived_id("msg", self._run.id, place),
             self._run.claimed_at + time.monotonic() - self._began,
         )
 

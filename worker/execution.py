@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LONGEST_PAUSE = 30.0
+_UNEXPECTED = "run failed in the worker"
 
 
 class Execution:
@@ -85,13 +86,18 @@ class Execution:
         except (LeaseLost, Unavailable):
             raise
         except Exception:
-            log.exception("run failed in the worker", extra={"run_id": run.id})
-            decision = outcome.failure(run, "server_error", "Sorry, something went wrong.")
+            log.exception(_UNEXPECTED, extra={"run_id": run.id})
+            decision = _unexpected(run)
         try:
             return self._persist(decision, deadline)
         except LeaseLost:
             # Cancelled meanwhile, or really lost: the same guard tells.
             return self._persist(lambda tx: claims.end_cancelled(tx, run), deadline)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception(_UNEXPECTED, extra={"run_id": run.id})
+            return self._persist(_unexpected(run), deadline)
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
         """The turn: what is to be written at its end."""
@@ -155,6 +161,10 @@ def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision
         return ended
 
     return decide
+
+
+def _unexpected(run: Run) -> Decision:
+    return outcome.failure(run, "server_error", "Sorry, something went wrong.")
 
 
 def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:

@@ -164,6 +164,9 @@ class Projection:
 
     def _tell(self, step: RunStep, now: Snapshot) -> Iterator[Event]:
         """What of a stored step was not told yet, to its end if it has one."""
+        if self._open is not None and self._open.step.id != step.id:
+            # Of a turn that broke off, and came out otherwise when it was taken again.
+            yield from self._abandon(self._open, now.run)
         if self._open is None:
             message_id = step.step_details.get("message_creation", {}).get("message_id")
             yield from self._begin_step(step, now.messages.get(message_id))
@@ -218,7 +221,7 @@ class Projection:
             yield f"thread.run.{run.status}", bodies.run(run)
 
     def _abandon(self, opened: _Open, run: Run) -> Iterator[Event]:
-        """The run ended under an open step that was never stored."""
+        """An open step that is never stored."""
         at = datetime.now(UTC)
         if opened.message is not None:
             reason = {"reason": _INCOMPLETE_BY_END.get(run.status, "run_failed")}
@@ -235,6 +238,7 @@ class Projection:
         if status == "failed":
             ended = replace(ended, last_error=run.last_error)
         yield f"thread.run.step.{status}", bodies.step(ended, run)
+        self._finished.add(opened.step.id)
         self._open = None
 
 

@@ -1,6 +1,7 @@
 """Whatever the model answers, streamed or not: the run, its messages and its steps are the same, and
 the official client's handler makes of the stream what is stored."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -376,3 +377,60 @@ def asked_by_hand(
     run = http.post("threads/runs", json=body).json()
     worker.answer_bell()
     return http.get(f"threads/{run['thread_id']}/runs/{run['id']}").json(), []
+
+
+@pytest.mark.parametrize(
+    ("broken", "answer", "steps"),
+    [
+        ({"content": "Let me"}, say(None, tool_calls=[PARIS]), ["tool_calls in_progress"]),
+        ({"tool_calls": [{"index": 0, **CUT_CALL}]}, say("Sun."), ["message_creation completed"]),
+        ({"tool_calls": [{"index": 0, **CUT_CALL}]}, say("Let me see.", tool_calls=[PARIS]), ["message_creation completed", "tool_calls in_progress"]),
+        ({"content": "Let me"}, say("Sun.", tool_calls=[PARIS]), ["message_creation completed", "tool_calls in_progress"]),
+    ],
+    ids=["text, then a call", "a call, then text", "a call, then both", "text, then both"],
+)  # fmt: skip
+def test_a_turn_that_broke_off_and_comes_out_otherwise_is_told_in_order(
+    http: httpx2.Client,
+    client: OpenAI,
+    database: Database,
+    worker: Execution,
+    assistant_id: str,
+    model_server: ModelServer,
+    broken: dict[str, Any],
+    answer: Reply,
+    steps: list[str],
+) -> None:
+    gate = threading.Event()
+    model_server.script(pieces(chunk({"content": ""}), chunk(broken), until=gate), answer)
+    thread: Any = {"messages": [{"role": "user", "content": "Why?"}]}
+    heard = Heard()
+    told: list[Any] = []
+    with (
+        working(worker, database),
+        client.beta.threads.create_and_run_stream(
+            assistant_id=assistant_id, thread=thread, event_handler=heard
+        ) as stream,
+    ):
+        gate.set()
+        told.extend(stream)
+    run = heard.get_final_run()
+    stored = steps_of(http, run)
+    assert [f"{one['type']} {one['status']}" for one in stored] == steps
+    begun: set[str] = set()
+    for event in told:
+        kind, _, what = event.event.removeprefix("thread.").rpartition(".")
+        if kind in ("run.step", "message"):
+            # Nothing is told of what is not open, and nothing is left open.
+            assert (event.data.id in begun) == (what != "created"), event
+            if what == "created":
+                begun.add(event.data.id)
+            elif what in ("completed", "incomplete", "failed"):
+                begun.remove(event.data.id)
+    assert begun == {one["id"] for one in stored if one["status"] == "in_progress"}
+    if run.status == "requires_action":
+        assert heard.called[-1:] == calls_of(run)
+    kept = messages_of(http, run)
+    completed = [
+        event.data.to_dict() for event in told if event.event == "thread.message.completed"
+    ]
+    assert completed == kept

@@ -361,3 +361,17 @@ def test_after_the_end_the_thread_takes_messages_in_order(
     with database.autocommit() as tx:
         said = messages.history(tx, run.thread_id)
     assert [one.content[0]["text"]["value"] for one in said] == ["Why?", "You said: Why?", "And?"]
+
+
+def test_an_answer_that_cannot_be_stored_fails_the_run_and_is_not_asked_for_for_ever(
+    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+) -> None:
+    run = a_run(database, caller.project_id)
+    with database.autocommit() as tx:
+        tx.execute("ALTER TABLE messages ADD CHECK (content::text NOT LIKE '%unspeakable%')")
+    model_server.script(say("It is unspeakable."))
+    worker.answer_bell()
+    ended = now(database, run)
+    assert ended.status is RunStatus.FAILED
+    assert ended.last_error == {"code": "server_error", "message": "Sorry, something went wrong."}
+    assert model_server.asked() == 1
