@@ -7,6 +7,7 @@ import orjson
 from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
 
+from api.limits import count_request
 from api.opengpts import errors
 from api.opengpts.faults import Detail, UnprocessableError, unprocessable
 from api.opengpts.identity import identify
@@ -53,4 +54,5 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(f"opengpts-{name}", f"api.opengpts.{name}")
         if identified:
             self.before_request(identify)
+            self.before_request(count_request)
         errors.register(self)
