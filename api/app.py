@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from api import errors, health
+from api import errors, health, limits
 from api.documentation import page
 from api.documentation.document import Document
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
@@ -19,7 +19,7 @@ from api.opengpts import blueprints as opengpts
 from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
-from shared import events, log, queue
+from shared import events, log, queue, rates
 from shared.db import Database, require_migrated
 from shared.settings import Settings
 
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     require_migrated(settings.database_url)
     queue.configure(settings)
     events.configure(settings)
+    rates.configure(settings)
     listener = events.Listener(settings)
     listener.start()
     database = Database(settings.database_url, settings.database_pool).open()
@@ -100,6 +101,7 @@ def _describe(response: Response) -> Response:
     response.headers["x-request-id"] = g.request_id
     response.headers["openai-version"] = "2020-10-01"
     response.headers["openai-processing-ms"] = str(ms)
+    limits.tell(response)
     _log(response.status_code, ms)
     return response
 

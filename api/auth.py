@@ -9,12 +9,14 @@ its own, but nobody's Authorization is set in passing.
 import threading
 import time
 from dataclasses import dataclass
+from typing import Self
 
 from flask import g, request
 
-from api.runtime import single
+from api.runtime import runtime, single
 from shared.errors import TreadleError
 from shared.store import callers
+from shared.store.callers import Key
 
 REMEMBERED_SECONDS = 10.0
 _MOST_REMEMBERED = 10_000
@@ -43,6 +45,18 @@ class UnauthenticatedError(TreadleError):
 class Caller:
     project_id: str
     key_id: str
+    # 0: no limit.
+    requests_per_minute: int
+    queued_runs: int
+
+    @classmethod
+    def of(cls, key: Key) -> Self:
+        return cls(
+            key.project_id,
+            key.id,
+            _own_or_set(key.requests_per_minute, runtime().settings.requests_per_minute),
+            _own_or_set(key.queued_runs, runtime().settings.queued_runs),
+        )
 
 
 def authenticate() -> None:
@@ -61,8 +75,12 @@ def has_key() -> bool:
     return bool(_secret())
 
 
+def caller() -> Caller:
+    return g.caller
+
+
 def project_id() -> str:
-    return g.caller.project_id
+    return caller().project_id
 
 
 _remembered: dict[str, tuple[Caller, float]] = {}
@@ -82,12 +100,16 @@ def _look_up(secret: str) -> tuple[Caller, float]:
             key = callers.find(tx, secret)
     if key is None:
         raise UnauthenticatedError(_WRONG_KEY.format(masked=_masked(secret)), "invalid_api_key")
-    found = Caller(key.project_id, key.id), time.monotonic() + REMEMBERED_SECONDS
+    found = Caller.of(key), time.monotonic() + REMEMBERED_SECONDS
     with _lock:
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
         _remembered[secret] = found
     return found
+
+
+def _own_or_set(own: int | None, otherwise: int) -> int:
+    return otherwise if own is None else own
 
 
 def _masked(secret: str) -> str:

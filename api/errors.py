@@ -7,8 +7,9 @@ from flask import Flask, Response, g, jsonify, request
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import HTTPException
 
+from api import limits
 from api.auth import UnauthenticatedError
-from shared.errors import NotFound, Refused, Unavailable
+from shared.errors import LimitReached, NotFound, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def envelope(
 def register(app: Flask) -> None:
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(UnauthenticatedError, _unauthenticated)
+    app.register_error_handler(LimitReached, _limit_reached)
     app.register_error_handler(Unavailable, _unavailable)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -72,6 +74,12 @@ def _refused(error: Refused) -> Response:
 
 def _unauthenticated(error: UnauthenticatedError) -> Response:
     return envelope(401, error.message, code=error.code)
+
+
+def _limit_reached(error: LimitReached) -> Response:
+    message = limits.sentence(error)
+    response = envelope(429, message, kind="requests", code="rate_limit_exceeded")
+    return limits.ask_to_wait(response, error)
 
 
 def _unavailable(error: Unavailable) -> Response:

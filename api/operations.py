@@ -120,14 +120,17 @@ def start_run(
     sent: Sent = Sent(),
     *,
     may_wait: bool = False,
+    most_queued: int = 0,
 ) -> Run:
     """A `run_id` is given where its stream already listens for it. Sent again, the request gives
-    the run that its first try made. One that may wait gets in line on a busy thread."""
+    the run that its first try made. One that may wait gets in line on a busy thread. Where as many
+    of the project are queued as may be, LimitReached is raised; 0 means any number."""
     thread = threads.lock(tx, project_id, thread_id)
     if sent.again and sent.sha256 is not None:
         made = runs.made_by(tx, thread.id, sent.sha256)
         if made is not None:
             return made
+    runs.require_room(tx, project_id, most_queued)
     return _start(tx, thread, request, life_seconds, run_id, sent.sha256, may_wait=may_wait)
 
 
@@ -138,8 +141,11 @@ def start_thread_and_run(
     request: RunRequest,
     life_seconds: int,
     run_id: str | None = None,
+    *,
+    most_queued: int = 0,
 ) -> Run:
-    """`thread` holds the arguments of `create_thread`."""
+    """`thread` holds the arguments of `create_thread`; `most_queued` as for `start_run`."""
+    runs.require_room(tx, project_id, most_queued)
     created = create_thread(tx, project_id, **thread)
     return _start(tx, created, request, life_seconds, run_id)
 

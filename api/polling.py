@@ -5,6 +5,7 @@ helper, which says that it is one.
 """
 
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ from shared.store.runs import Run
 # more often while nothing can be heard.
 _LOOK_SECONDS = 2.0
 _DEAF_LOOK_SECONDS = 0.25
+# Within which it notices that its process is told to end.
+_TICK_SECONDS = 2.0
 
 
 def asked_to_hold() -> float:
@@ -41,21 +44,35 @@ def _preferred_wait() -> int | None:
     return None
 
 
-def hold(run_id: str, read: Callable[[], Run], seconds: float) -> Run:
-    """The run as it is when it stops, or when the time is up. Holds no connection meanwhile."""
-    if seconds <= 0:
-        return read()
-    until = time.monotonic() + seconds
-    listener = runtime().listener
-    with listener.stopped(run_id) as stopped:
+def hold(run_id: str, read: Callable[[], Run], seconds: float) -> tuple[Run, bool]:
+    """The run as it is when it stops, or when the time is up, and whether the poll was held: not
+    where as many wait as may. Holds no connection to PostgreSQL meanwhile."""
+    waiting = runtime().waiting
+    if seconds <= 0 or not waiting.enter():
+        return read(), False
+    try:
+        return _held(run_id, read, time.monotonic() + seconds), True
+    finally:
+        waiting.leave()
+
+
+def _held(run_id: str, read: Callable[[], Run], until: float) -> Run:
+    with runtime().listener.stopped(run_id) as stopped:
         while True:
             run = read()
-            left = until - time.monotonic()
-            if run.status in STOPPED or left <= 0 or runtime().is_draining():
+            if run.status in STOPPED or time.monotonic() >= until or runtime().is_draining():
                 return run
-            look = _LOOK_SECONDS if listener.connected else _DEAF_LOOK_SECONDS
-            stopped.wait(min(left, look))
+            _wait(stopped, until)
             stopped.clear()
+
+
+def _wait(stopped: threading.Event, until: float) -> None:
+    """Until it is worth another look."""
+    look = _LOOK_SECONDS if runtime().listener.connected else _DEAF_LOOK_SECONDS
+    until = min(until, time.monotonic() + runtime().waiting.look_seconds(look))
+    while (left := until - time.monotonic()) > 0 and not runtime().is_draining():
+        if stopped.wait(min(left, _TICK_SECONDS)):
+            return
 
 
 def poll_after_ms(run: Run, held: bool) -> int | None:

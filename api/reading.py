@@ -91,8 +91,8 @@ class Reading:
 
     def deltas(self) -> Iterator[Delta | None]:
         """Until the rows changed or it is time for a look at them; None where all is quiet."""
-        connected = self._of.listener.connected
-        until = time.monotonic() + (_LOOK_SECONDS if connected else _DEAF_LOOK_SECONDS)
+        look = _LOOK_SECONDS if self._of.listener.connected else _DEAF_LOOK_SECONDS
+        until = time.monotonic() + self._of.waiting.look_seconds(look)
         while (left := until - time.monotonic()) > 0 and not self.is_draining():
             event = self._heard.get(min(left, _TICK_SECONDS))
             if event is not None and event["kind"] == "changed":
@@ -102,8 +102,12 @@ class Reading:
 
 def begin(run_id: str, start: Callable[[str], T]) -> tuple[T, Reading]:
     """Listens first, so that nothing is missed; then `start`, given the run's id, does its work,
-    and what it refuses is refused before anything was told."""
+    and what it refuses is refused before anything was told. Unavailable where as many wait as
+    may."""
+    if not runtime().waiting.enter():
+        raise Unavailable("As many streams are open here as can be.")
     with ExitStack() as until_started:
+        until_started.callback(runtime().waiting.leave)
         heard = until_started.enter_context(runtime().listener.stream(run_id))
         started = start(run_id)
         return started, Reading(runtime(), heard, until_started.pop_all())

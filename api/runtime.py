@@ -3,12 +3,13 @@ the models that can be asked for."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Flask, current_app
 
 from api.served_models import ServedModels
+from api.waiting import Waiting
 from shared.db import Database, Transaction
 from shared.events import Listener
 from shared.settings import Settings
@@ -24,6 +25,7 @@ class Runtime:
     served_models: ServedModels
     # Whether this process was told to end: its requests should come to theirs.
     is_draining: Callable[[], bool]
+    waiting: Waiting = field(default_factory=Waiting)
 
     def close(self) -> None:
         """Ends what `create_app` opened."""

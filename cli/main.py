@@ -6,14 +6,14 @@ from typing import Any, NoReturn
 
 import click
 
+from cli.database import database_url
 from cli.embedded import programs
-from cli.embedded.postgres import Postgres
+from cli.keys import keys
 from cli.up import up as start_everything
 from shared import log, servers
-from shared.db import Database, migrate
+from shared.db import migrate
 from shared.errors import SettingsError, TreadleError
 from shared.settings import Settings
-from shared.store import callers
 
 
 class Commands(click.Group):
@@ -91,7 +91,7 @@ def migrate_database() -> None:
 
     Safe to repeat, and to run under the version that serves meanwhile.
     """
-    applied = migrate(_database_url(Settings.from_env()))
+    applied = migrate(database_url(Settings.from_env()))
     for name in applied:
         click.echo(name)
     click.echo(f"The database is up to date ({len(applied)} applied now).")
@@ -115,66 +115,12 @@ def check() -> None:
         sys.exit(2)
 
 
-@main.group()
-def keys() -> None:
-    """Make, list and revoke the keys that clients send.
-
-    \b
-        treadle keys create "the shop's bot"
-        treadle keys list
-        treadle keys revoke key_...
-
-    Each key has a project of its own. Works on DATABASE_URL, or on the running `treadle up` of
-    TREADLE_HOME.
-    """
-
-
-@keys.command()
-@click.argument("name")
-def create(name: str) -> None:
-    """Make a key for a new project, and print it: this once and never again."""
-    with _database() as database, database.transaction() as tx:
-        _, secret = callers.create(tx, name)
-    click.echo(secret)
-
-
-@keys.command(name="list")
-def list_keys() -> None:
-    """Show every key without its secret."""
-    with _database() as database, database.transaction() as tx:
-        found = callers.list_all(tx)
-    for key in found:
-        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "valid"
-        click.echo(f"{key.id}  {key.hint}  {key.created_at:%Y-%m-%d %H:%M}  {state}  {key.name}")
-
-
-@keys.command()
-@click.argument("key_id", metavar="ID")
-def revoke(key_id: str) -> None:
-    """End a key; what its project holds stays.
-
-    An API that has just seen the key may take it for some seconds more.
-    """
-    with _database() as database, database.transaction() as tx:
-        key = callers.revoke(tx, key_id)
-    click.echo(f"{key.id} ({key.name}) is revoked.")
-
-
 def _connections(settings: Settings) -> int:
     """For whichever of the two processes needs more."""
     return max(servers.connections_of_api(settings), servers.connections_of_worker(settings))
 
 
-def _database() -> Database:
-    return Database(_database_url(Settings.from_env()), 2)
-
-
-def _database_url(settings: Settings) -> str:
-    """The given one, or that of a `treadle up` which runs on the same TREADLE_HOME."""
-    directory = settings.home / "postgres"
-    if settings.database_url or not directory.exists():
-        return settings.require("database_url").database_url
-    return Postgres(directory).url
+main.add_command(keys)
 
 
 def _become(*arguments: str) -> NoReturn:

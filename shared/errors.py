@@ -6,6 +6,7 @@ TreadleError
 │   ├── Invalid              the request itself is wrong
 │   ├── NotFound             no such object in the caller's project
 │   └── Conflict             right request, wrong state
+├── LimitReached             more than the caller's limit allows now; later is another matter
 ├── Unavailable              PostgreSQL cannot answer now; a repeat may help
 ├── LeaseLost                this worker no longer holds the run; write nothing more
 ├── CallCut                  the model call was ended from here; its run is over
@@ -41,6 +42,15 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     pass
+
+
+class LimitReached(TreadleError):
+    """`retry_after`: seconds until a repeat may be worth it."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
 
 
 class Unavailable(TreadleError):

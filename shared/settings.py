@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
 
+# Of requests in a minute, of runs that wait.
+MOST_OF_A_LIMIT = 1_000_000
+
 Reader = Callable[[str], Any]
 
 
@@ -178,6 +181,18 @@ class Settings:
         "reject",
         _one_of("reject", "queue"),
         "another run or message while a thread's run goes on: reject, or queue",
+    )
+    requests_per_minute: int = _setting(
+        "TREADLE_REQUESTS_PER_MINUTE",
+        0,
+        _whole(0, MOST_OF_A_LIMIT),
+        "requests that a key may make in a minute, where it has no limit of its own; 0: any number",
+    )
+    queued_runs: int = _setting(
+        "TREADLE_QUEUED_RUNS",
+        0,
+        _whole(0, MOST_OF_A_LIMIT),
+        "runs of a project that may wait for a worker at once; 0: any number",
     )
     strict_beta: bool = _setting(
         "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"

@@ -38,6 +38,9 @@ Every refusal has the same shape: `error.message` says it in a sentence, `error.
 argument and `error.code` is for programs. Every answer carries an `x-request-id`; \
 `x-should-retry: false` says that a repeat is in vain.
 
+A key may have limits: beyond them the answer is 429 with `Retry-After`, and until then \
+`x-ratelimit-remaining-requests` tells what is left.
+
 Ours, beyond OpenAI's: with `Prefer: wait=20` a poll of a run is answered when the run stops, or \
 when the time is up.
 """

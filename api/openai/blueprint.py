@@ -1,6 +1,6 @@
 """The dialect's Blueprint: authenticates, judges ids in the path, reads bodies as the wire does.
 
-The order of checks is the wire's: key, beta header, JSON, arguments, lookup, state.
+The order of checks is the wire's: key, limit, beta header, JSON, arguments, lookup, state.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from werkzeug.exceptions import ClientDisconnected
 from api import received, repeats
 from api.auth import authenticate
 from api.errors import UNPARSABLE
+from api.limits import count_request
 from api.openai.schemas.faults import Fault, first_fault, wrong_prefix
 from api.runtime import runtime
 from shared.errors import Invalid, NotFound
@@ -58,6 +59,7 @@ class Blueprint(flask_smorest.Blueprint):
         """`beta`: these calls may be asked for the `OpenAI-Beta` header."""
         super().__init__(name, f"api.openai.{name}", description=description)
         self.before_request(authenticate)
+        self.before_request(count_request)
         if beta:
             self.before_request(_demand_beta)
         self.before_request(_judge_path_ids)

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, jsonify, request
 
 from api import busy, operations
-from api.auth import project_id
+from api.auth import caller, project_id
 from api.openai import bodies, streams
 from api.openai.blueprint import Blueprint
 from api.openai.projection import Event, Projection
@@ -42,7 +42,15 @@ def create_run(asked: RunRequest, thread_id: str) -> Any:
 
     def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
         return operations.start_run(
-            tx, project, thread_id, asked, life, run_id, sent(), may_wait=wait
+            tx,
+            project,
+            thread_id,
+            asked,
+            life,
+            run_id,
+            sent(),
+            may_wait=wait,
+            most_queued=caller().queued_runs,
         )
 
     def begin(run_id: str) -> Beginning:
@@ -61,7 +69,13 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
 
     def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
         return operations.start_thread_and_run(
-            tx, project, thread_arguments, run_request, life, run_id
+            tx,
+            project,
+            thread_arguments,
+            run_request,
+            life,
+            run_id,
+            most_queued=caller().queued_runs,
         )
 
     def begin(run_id: str) -> Beginning:
@@ -98,8 +112,8 @@ def get_run(thread_id: str, run_id: str) -> Any:
         with single() as tx:
             return runs.get(tx, project, thread_id, run_id)
 
-    seconds = asked_to_hold()
-    return _answer(hold(run_id, read, seconds), held=seconds > 0)
+    run, held = hold(run_id, read, asked_to_hold())
+    return _answer(run, held=held)
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>", methods=["POST"])

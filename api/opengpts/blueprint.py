@@ -9,6 +9,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected
 
 from api import received
+from api.limits import count_request
 from api.opengpts import errors
 from api.opengpts.faults import Detail, UnprocessableError, unprocessable
 from api.opengpts.identity import identify
@@ -54,4 +55,5 @@ class Blueprint(flask_smorest.Blueprint):
         super().__init__(f"opengpts-{name}", f"api.opengpts.{name}")
         if identified:
             self.before_request(identify)
+            self.before_request(count_request)
         errors.register(self)

@@ -7,9 +7,10 @@ import orjson
 from flask import Blueprint, Response, g
 from werkzeug.exceptions import HTTPException
 
+from api import limits
 from api.auth import UnauthenticatedError
 from api.opengpts.faults import UnprocessableError
-from shared.errors import Conflict, NotFound, Refused, Unavailable
+from shared.errors import Conflict, LimitReached, NotFound, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def register(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(Refused, _refused)
     blueprint.register_error_handler(UnprocessableError, _unprocessable)
     blueprint.register_error_handler(UnauthenticatedError, _unauthenticated)
+    blueprint.register_error_handler(LimitReached, _limit_reached)
     blueprint.register_error_handler(Unavailable, _unavailable)
     blueprint.register_error_handler(HTTPException, http_error)
     blueprint.register_error_handler(Exception, _unexpected)
@@ -52,6 +54,10 @@ def _unauthenticated(error: UnauthenticatedError) -> Response:
     response = reply({"detail": detail}, 401)
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _limit_reached(error: LimitReached) -> Response:
+    return limits.ask_to_wait(reply({"detail": limits.sentence(error)}, 429), error)
 
 
 def _unavailable(error: Unavailable) -> Response:

@@ -52,6 +52,6 @@ def _caller_without_key() -> Caller:
             key = callers.valid_key(tx, name)
         if key is None:
             raise auth.UnauthenticatedError("Not authenticated", None)
-        found = Caller(key.project_id, key.id), time.monotonic() + auth.REMEMBERED_SECONDS
+        found = Caller.of(key), time.monotonic() + auth.REMEMBERED_SECONDS
         _remembered[name] = found
     return found[0]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from api import busy, operations
+from api.auth import caller
 from api.opengpts import configuration
 from api.opengpts.schemas import GivenAssistant, GivenRun, GivenThread
 from api.operations import RunRequest
@@ -83,6 +84,7 @@ def start_run(
         life_seconds,
         run_id,
         may_wait=busy.may_wait(),
+        most_queued=caller().queued_runs,
     )
 
 

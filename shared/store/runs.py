@@ -1,5 +1,6 @@
 """Runs: the wire's object, and how to read it. Its status is changed in `transitions` only."""
 
+import random
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from psycopg.types.json import Json
 
 from shared.db import Transaction
-from shared.errors import NotFound
+from shared.errors import LimitReached, NotFound
 from shared.run_state import RunStatus
 from shared.store import pages
 from shared.store.pages import Page, PageRequest
@@ -32,6 +33,8 @@ CLAIMABLE = (
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"
 IN_LINE = "status = 'queued' AND run_after = 'infinity'"
+# When a run that found its project's queue full may be asked for again.
+_QUEUE_RETRY_SECONDS = (2.0, 6.0)
 _SELECT = (
     "SELECT "
     + COLUMNS
@@ -184,6 +187,30 @@ def count_in_line(tx: Transaction, thread_id: str) -> int:
         tx.value(
             "SELECT count(*) FROM runs WHERE thread_id = %(thread_id)s AND " + IN_LINE,
             {"thread_id": thread_id},
+        )
+    )
+
+
+def require_room(tx: Transaction, project_id: str, most: int) -> None:
+    """Raises LimitReached where `most` runs of the project are queued, in line or not; 0 means that
+    any number may be. Others may be counting at the same moment: so many more may get in as there
+    are database connections, which is not worth a lock for which all would stand in line."""
+    if most and _count_queued(tx, project_id, most) >= most:
+        raise LimitReached(
+            f"Rate limit reached for project {project_id} on queued runs: Limit {most},"
+            f" Used {most}, Requested 1.",
+            # Not all at the same moment.
+            retry_after=random.uniform(*_QUEUE_RETRY_SECONDS),
+        )
+
+
+def _count_queued(tx: Transaction, project_id: str, most: int) -> int:
+    return int(
+        tx.value(
+            "SELECT count(*) FROM (SELECT FROM runs"
+            " WHERE project_id = %(project_id)s AND status = 'queued'"
+            " ORDER BY sequence LIMIT %(most)s) AS queued",
+            {"project_id": project_id, "most": most},
         )
     )
 

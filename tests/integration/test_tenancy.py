@@ -49,10 +49,13 @@ def with_ids(app: Flask) -> list[Route]:
     return found
 
 
-def seen_by(http: httpx2.Client, route: Route, ids: Ids, own: Ids) -> tuple[Any, ...]:
-    """All that an answer tells, with the ids taken out of it. Only the path holds `ids`."""
+def seen_by(
+    http: httpx2.Client, route: Route, ids: Ids, own: Ids, headers: dict[str, str] | None = None
+) -> tuple[Any, ...]:
+    """All that an answer tells, with the ids taken out of it. The path holds `ids`, the body those
+    of `own`."""
     body = None if route.body is None else a_body(route.body, own)
-    answer = http.request(route.method, route.path(ids), json=body)
+    answer = http.request(route.method, route.path(ids), json=body, headers=headers)
     text = answer.text
     for name, id_ in ids.items():
         text = text.replace(id_, f"<{name}>")
@@ -146,6 +149,55 @@ def test_lists_show_the_callers_own_only(
         shown = http.get(route.path(own), params={"limit": 100})
         assert shown.json()["data"], route
         assert not [id_ for id_ in theirs.values() if id_ in shown.text], route
+
+
+def test_what_was_kept_for_an_idempotency_key_is_shown_to_its_own_project_only(
+    app: Flask,
+    database: Database,
+    http: httpx2.Client,
+    caller: Caller,
+    stranger: tuple[httpx2.Client, Ids],
+    never: Ids,
+) -> None:
+    """The very request, with the very key, once it is answered."""
+    other, own = stranger
+    tried = 0
+    for number, route in enumerate(routes(app)):
+        if route.body is None:
+            continue
+        ids = a_world(database, caller.project_id, route)
+        key = {"Idempotency-Key": f"key-{number}"}
+        body = a_body(route.body, ids)
+        kept = http.post(f"http://treadle{route.path(ids)}", json=body, headers=key)
+        assert kept.status_code == 200, (str(route), kept.text)
+        if route.id_names:
+            at_theirs, at_none = (seen_by(other, route, at, at, key) for at in (ids, never))
+            assert at_theirs == at_none, str(route)
+            assert at_theirs[0] == 404, str(route)
+        else:
+            made = other.post(route.path(own), json=a_body(route.body, own), headers=key)
+            assert made.status_code == 200, (str(route), made.text)
+            assert made.json()["id"] != kept.json()["id"], str(route)
+        tried += 1
+    assert tried >= 9
+
+
+def test_every_route_of_the_application_is_among_those_tried(app: Flask) -> None:
+    """Another mount is the same view; the other dialect has its own test; the rest shows nothing
+    of any project."""
+    tried = {
+        app.view_functions[rule.endpoint]
+        for rule in app.url_map.iter_rules()
+        if rule.rule in {route.rule for route in routes(app)}
+    }
+    others = {
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if app.view_functions[rule.endpoint] not in tried and not rule.rule.startswith("/opengpts/")
+    }
+    mounts = ("", "/v1", "/openai", "/openai/v1")
+    models = {f"{mount}/models{rest}" for mount in mounts for rest in ("", "/<path:model>")}
+    assert others - models == {"/healthz", "/readyz", "/docs", "/openapi.json"}
 
 
 def test_a_stranger_is_not_held_until_a_run_stops(

@@ -1,5 +1,6 @@
 """Who calls: a key or the open project, and a cookie."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,9 @@ from tests.integration.opengpts.conftest import (
     said_in,
     user_of,
 )
+
+# What differs from one object to the next: ids and instants.
+MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[^\"]*")
 
 
 @pytest.fixture
@@ -147,3 +151,36 @@ def test_another_users_thread_is_answered_as_one_that_never_existed(
             (200, '{"messages":[]}'),
         ), path
     assert [message["content"] for message in said_in(foo, theirs)] == ["secret"]
+
+
+def test_another_projects_objects_are_answered_as_what_never_existed(
+    app: Flask, database: Database, foo: httpx2.Client, user: User
+) -> None:
+    """On every route, to a user of the same name."""
+    assistant_id = an_assistant(foo)["assistant_id"]
+    theirs = {
+        "assistant_id": assistant_id,
+        "thread_id": a_thread(foo, assistant_id, "secret")["thread_id"],
+    }
+    never = dict.fromkeys(theirs, "00000000-0000-4000-8000-000000000000")
+    other = user("foo", a_caller(database, "other").secret)
+    said = {"messages": [{"type": "human", "content": "x"}]}
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/opengpts/")]
+    asked = [(method, rule) for rule in rules for method in (rule.methods or set())]
+    # What a PUT makes is the user's own from then on.
+    for method, rule in sorted(asked, key=lambda one: (one[0] == "PUT", one[0], one[1].rule)):
+        seen = []
+        for ids in (theirs, never):
+            path = rule.rule
+            for name, id_ in ids.items():
+                path = path.replace(f"<{name}>", id_)
+            body = {"name": "x", "config": {"configurable": {}}, "input": {"messages": []}}
+            answer = other.request(method, f"http://treadle{path}", json={**body, **said, **ids})
+            text = answer.text.replace(ids["thread_id"], "<id>").replace(
+                ids["assistant_id"], "<id>"
+            )
+            seen.append((answer.status_code, MADE.sub("<made>", text)))
+        assert seen[0] == seen[1], (method, rule.rule)
+        assert "secret" not in seen[0][1]
+    assert [message["content"] for message in said_in(foo, theirs["thread_id"])] == ["secret"]
+    assert [one["assistant_id"] for one in foo.get("assistants/").json()] == [assistant_id]
