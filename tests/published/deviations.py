@@ -185,11 +185,12 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
-        "Recorded: the caller's fault, or ours.",
+        "Recorded: the caller's fault, or ours; and known from OpenAI's other calls, too many requests.",
         _in(
             "Error",
             _with(
-                type={"enum": ["invalid_request_error", "server_error"]}, message={"minLength": 1}
+                type={"enum": ["invalid_request_error", "server_error", "requests"]},
+                message={"minLength": 1},
             ),
         ),
     ),
