@@ -11,12 +11,6 @@ from shared.store import callers
 from tests.acceptance.conftest import Stack, wait_until
 from tests.model_server import ModelServer, Reply, pieces, say
 from tests.model_server import chunk as piece
-from tests.published.recording import recorded_http
-
-
-def a_client(base_url: str, secret: str) -> OpenAI:
-    http = recorded_http()
-    return OpenAI(base_url=base_url, api_key=secret, max_retries=0, http_client=http)
 
 
 def is_refused(client: OpenAI) -> bool:
@@ -46,9 +40,10 @@ def revoke(database: Database, secret: str) -> str:
 def test_a_revoked_key_is_refused_everywhere_and_what_it_began_is_ended(
     stack: Stack, database: Database, model_server: ModelServer
 ) -> None:
-    urls = [stack.start_api() for _ in range(2)]
+    for _ in range(2):
+        stack.start_api()
     stack.start_worker(TREADLE_CONCURRENCY="1")
-    clients = [a_client(url, stack.secret) for url in urls]
+    clients = [stack.client(number) for number in range(2)]
     assistant = clients[0].beta.assistants.create(model="m", instructions="Be brief.").id
     threads = [client.beta.threads.create().id for client in clients]
     gate = threading.Event()
@@ -61,7 +56,7 @@ def test_a_revoked_key_is_refused_everywhere_and_what_it_began_is_ended(
         reading.start()
         wait_until(lambda: "thread.message.delta" in told, 20, "the stream's first piece")
         queued = clients[1].beta.threads.runs.create(threads[1], assistant_id=assistant)
-        successor = a_client(urls[1], revoke(database, stack.secret))
+        successor = stack.client(1).with_options(api_key=revoke(database, stack.secret))
         began = time.monotonic()
         wait_until(lambda: all(map(is_refused, clients)), 30, "the key to be refused")
         assert time.monotonic() - began < 30
