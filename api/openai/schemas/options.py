@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from api.openai.schemas.faults import not_built, refuse, wrong_choice
+from api.openai.schemas.faults import UNKNOWN, not_built, refuse, wrong_choice
 from api.openai.schemas.fields import (
     ByType,
     Choice,
@@ -103,6 +103,8 @@ class ResponseFormat(Object):
         loaded = super()._deserialize(value, attr, data)
         if loaded["type"] == "json_schema" and "json_schema" not in loaded:
             raise ValidationError({"json_schema": self.error_messages["required"]})
+        if loaded["type"] != "json_schema" and "json_schema" in loaded:
+            raise ValidationError({"json_schema": [UNKNOWN]})
         return value
 
 

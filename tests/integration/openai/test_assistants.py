@@ -39,6 +39,7 @@ BAD: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ({"response_format": "json"}, "response_format", "invalid_value", None),
     ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value", "Invalid value: 'xml'. Supported values are: 'text', 'json_object', and 'json_schema'."),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing_required_parameter", None),
+    ({"response_format": {"type": "text", "json_schema": {"name": "a"}}}, "response_format.json_schema", "unknown_parameter", None),
     ({"response_format": {}}, "response_format.type", "missing_required_parameter", None),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name", "missing_required_parameter", None),
     ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value", None),
