@@ -20,7 +20,8 @@ from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
 from shared import events, log, queue, rates
-from shared.db import Database, require_migrated
+from shared.db import Database
+from shared.schema import require_migrated
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from cli.embedded import programs
 from cli.keys import keys
 from cli.up import up as start_everything
 from shared import log, servers
-from shared.db import migrate
 from shared.errors import SettingsError, TreadleError
+from shared.schema import migrate
 from shared.settings import Settings
 
 

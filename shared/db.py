@@ -1,4 +1,4 @@
-"""PostgreSQL: the pool, transactions with their after-commit work, and migrations.
+"""PostgreSQL: the pool, and transactions with their after-commit work.
 
 Waits are bounded on every side: a checkout, a statement, a lock and an idle transaction each have
 their limit, and what PostgreSQL cannot do now is `Unavailable`, never a hang.
@@ -8,8 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, LiteralString, Self, TypeVar, cast
+from typing import Any, LiteralString, Self, TypeVar
 
 import orjson
 import psycopg
@@ -19,21 +18,16 @@ from psycopg.rows import TupleRow, class_row, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from shared.errors import SettingsError, Unavailable
+from shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
-
-MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x7EAD1E
-_OUTSIDE = "-- outside a transaction\n"
-_APPLIED = "INSERT INTO schema_migrations (name) VALUES (%s)"
 
 # Seconds until a request that finds no connection is told 503: where PostgreSQL cannot be reached,
 # and where it can but everybody wants it.
 _UNREACHED_SECONDS = 2.0
 _CROWDED_SECONDS = 15.0
 
-_CONNECT: dict[str, Any] = {
+CONNECT: dict[str, Any] = {
     "autocommit": True,
     "connect_timeout": 3,
     "keepalives_idle": 10,
@@ -49,9 +43,6 @@ _CONNECT: dict[str, Any] = {
 # answer, beyond a statement's own, and for a sign of life are kept here.
 _ANSWER_SECONDS = 17.0
 _ALIVE_SECONDS = 2.0
-
-# A migration may take its time, but not keep others waiting for a lock.
-_CONNECT_TO_MIGRATE: dict[str, Any] = {**_CONNECT, "options": "-c lock_timeout=10s"}
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
@@ -136,7 +127,7 @@ class Database:
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
             connection_class=_Connection,
-            kwargs=_CONNECT,
+            kwargs=CONNECT,
             min_size=1,
             max_size=pool_size,
             reconnect_timeout=0,
@@ -221,7 +212,7 @@ class Session:
         """Connects if need be; after an Unavailable the next use connects anew."""
         try:
             if self._connection is None:
-                self._connection = _Connection.connect(self._url, **_CONNECT)
+                self._connection = _Connection.connect(self._url, **CONNECT)
                 self._connection.answer_seconds = self._answer_seconds
                 self.on_connect(Transaction(self._connection))
             tx = Transaction(self._connection)
@@ -235,75 +226,3 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def migrate(url: str) -> list[str]:
-    """Applies what is missing, in order, one transaction each. Returns the names applied.
-
-    Forward only; each file must suit the version that runs meanwhile. One that begins with
-    `-- outside a transaction`, as building an index beside living writers demands, is applied
-    statement by statement, and from its beginning again if it was cut off. Several processes may
-    start this at once: one works, the others wait for it.
-    """
-    with _connection_for_migrations(url) as connection:
-        _wait_for_our_turn(connection)
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations"
-            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-        missing = _missing(connection)
-        for path in missing:
-            # A file of this package, not a caller's words.
-            script = cast("LiteralString", path.read_text())
-            if script.startswith(_OUTSIDE):
-                for statement in script.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(_APPLIED, [path.name])
-                continue
-            with connection.transaction():
-                connection.execute(script)
-                connection.execute(_APPLIED, [path.name])
-        return [path.name for path in missing]
-
-
-def _wait_for_our_turn(connection: psycopg.Connection[Any]) -> None:
-    """Asks again and again: who slept in PostgreSQL for the lock would hold a snapshot, and an
-    index that is built concurrently waits for all of those."""
-    while True:
-        taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [_MIGRATION_LOCK]).fetchone()
-        if taken is not None and taken[0]:
-            return
-        time.sleep(0.1)
-
-
-def require_migrated(url: str) -> None:
-    """Raises SettingsError if the database cannot be reached or lacks a migration."""
-    if missing_migrations(url):
-        raise SettingsError("The database is not up to date: run `treadle migrate` first.")
-
-
-def missing_migrations(url: str) -> list[str]:
-    """The names not applied yet. Raises SettingsError if the database cannot be reached."""
-    with _connection_for_migrations(url) as connection:
-        known = connection.execute("SELECT to_regclass('schema_migrations')").fetchone()
-        nothing = known is None or known[0] is None
-        missing = sorted(MIGRATIONS.glob("*.sql")) if nothing else _missing(connection)
-        return [path.name for path in missing]
-
-
-@contextmanager
-def _connection_for_migrations(url: str) -> Generator[psycopg.Connection[Any]]:
-    try:
-        connection = psycopg.connect(url, **_CONNECT_TO_MIGRATE)
-    except psycopg.OperationalError as error:
-        raise SettingsError(f"DATABASE_URL cannot be reached: {error}") from None
-    except psycopg.ProgrammingError:
-        # What it says of a malformed address repeats its parts, the password among them.
-        raise SettingsError("DATABASE_URL is not an address that PostgreSQL understands.") from None
-    with connection:
-        yield connection
-
-
-def _missing(connection: psycopg.Connection[Any]) -> list[Path]:
-    applied = {row[0] for row in connection.execute("SELECT name FROM schema_migrations")}
-    return [path for path in sorted(MIGRATIONS.glob("*.sql")) if path.name not in applied]

@@ -15,8 +15,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.db import Session, missing_migrations
+from shared.db import Session
 from shared.errors import SettingsError, Unavailable
+from shared.schema import OUT_OF_DATE, missing_migrations
 from shared.settings import Settings
 from shared.store import server
 from shared.store.server import Server
@@ -129,9 +130,8 @@ def _room(found: Server, needed: int) -> Finding:
 
 
 def _schema(missing: list[str]) -> Finding:
-    advice = "The database is not up to date: run `treadle migrate` first."
     told = f"{len(missing)} migrations missing" if missing else "up to date"
-    return _judged("PostgreSQL", "schema", told, advice if missing else "")
+    return _judged("PostgreSQL", "schema", told, OUT_OF_DATE if missing else "")
 
 
 def _redis(settings: Settings) -> Finding:

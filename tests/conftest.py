@@ -21,8 +21,9 @@ from api.app import create_app
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
 from shared import events, queue
-from shared.db import Database, Session, migrate
+from shared.db import Database, Session
 from shared.ids import random_text
+from shared.schema import migrate
 from shared.settings import Settings
 from shared.store import callers
 from tests.model_server import ModelServer

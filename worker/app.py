@@ -8,8 +8,8 @@ from typing import Any
 from celery import signals
 
 from shared import events, log, queue
-from shared.db import require_migrated
 from shared.queue import celery
+from shared.schema import require_migrated
 from shared.settings import Settings
 from worker import runtime, tasks
 

@@ -16,8 +16,8 @@ from cli.embedded.programs import Address, Api, Worker
 from cli.embedded.supervision import Part, Watch
 from cli.embedded.valkey import Valkey
 from shared import servers
-from shared.db import migrate
 from shared.errors import SettingsError
+from shared.schema import migrate
 from shared.settings import Settings
 
 WORKER_STOP_SECONDS = 5

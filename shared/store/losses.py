@@ -7,7 +7,7 @@ from psycopg.types.json import Json
 from shared.db import Transaction
 from shared.run_state import RunStatus
 from shared.store import transitions
-from shared.store.runs import COLUMNS, Run
+from shared.store.runs import ACTIVE, COLUMNS, Run
 
 # Lost leases until a run counts as poison: it may be the run that kills its workers.
 MOST_LAPSES = 3
@@ -56,9 +56,9 @@ def expire(tx: Transaction, most: int) -> list[Run]:
         tx,
         Run,
         RunStatus.EXPIRED,
-        "WITH overdue AS (SELECT id FROM runs"
-        " WHERE status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
-        " AND expires_at <= now() ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"
+        "WITH overdue AS (SELECT id FROM runs WHERE "
+        + ACTIVE
+        + " AND expires_at <= now() ORDER BY expires_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)"
         " UPDATE runs SET status = 'expired', worker_id = NULL, required_action = NULL"
         " FROM overdue WHERE runs.id = overdue.id AND status = ANY(%(before)s)"
         " RETURNING " + COLUMNS,

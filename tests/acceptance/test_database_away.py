@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from cli.embedded.postgres import Postgres
-from shared.db import migrate
+from shared.schema import migrate
 from tests.acceptance.conftest import Stack, wait_until
 from tests.acceptance.test_survival import answers, ask, wait_for_end
 from tests.model_server import ModelServer, stall

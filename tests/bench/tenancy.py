@@ -16,8 +16,9 @@ from flask import Flask
 
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
-from shared.db import Database, migrate
+from shared.db import Database
 from shared.ids import random_text
+from shared.schema import migrate
 from shared.settings import Settings
 from tests.conftest import a_caller, an_app, http_as
 from tests.integration.samples import a_body

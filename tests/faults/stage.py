@@ -14,7 +14,8 @@ import redis
 
 from cli.embedded.postgres import SOCKET, Postgres
 from cli.embedded.valkey import Valkey
-from shared.db import Database, migrate
+from shared.db import Database
+from shared.schema import migrate
 from shared.settings import Settings
 from shared.store import callers
 from tests.acceptance.conftest import Stack, wait_until

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from shared import db
+from shared import db, schema
 from shared.db import Database, Session, Transaction
 from shared.errors import SettingsError, Unavailable
 from shared.settings import Settings
@@ -54,9 +54,9 @@ def test_a_migration_that_builds_an_index_beside_writers_can_be_repeated_after_a
         connection.execute("DELETE FROM schema_migrations WHERE name LIKE '0004%'")
         connection.execute("DROP INDEX runs_in_line")
     with pytest.raises(SettingsError):
-        db.require_migrated(database_url)
+        schema.require_migrated(database_url)
     with ThreadPoolExecutor(3) as pool:
-        applied = [*pool.map(db.migrate, [database_url] * 3)]
+        applied = [*pool.map(schema.migrate, [database_url] * 3)]
     assert sorted(applied) == [[], [], ["0004_one_run_at_a_time.sql"]]
     with psycopg.connect(database_url) as connection:
         invalid = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")

@@ -11,8 +11,9 @@ import redis
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
 from shared import servers
-from shared.db import Session, migrate
+from shared.db import Session
 from shared.errors import SettingsError
+from shared.schema import migrate
 from shared.settings import Settings
 from shared.store import server
 from tests.acceptance.conftest import wait_until
