@@ -11,7 +11,7 @@ from shared.run_state import TERMINAL, RunStatus
 from shared.store import assistants, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
-from shared.store.runs import Run, RunOptions
+from shared.store.runs import CONVERSATION, Run, RunOptions
 from shared.store.threads import Thread
 
 
@@ -120,6 +120,7 @@ def start_run(
     sent: Sent = Sent(),
     *,
     may_wait: bool = False,
+    lane: str = CONVERSATION,
     most_queued: int = 0,
 ) -> Run:
     """A `run_id` is given where its stream already listens for it. Sent again, the request gives
@@ -131,7 +132,9 @@ def start_run(
         if made is not None:
             return made
     runs.require_room(tx, project_id, most_queued)
-    return _start(tx, thread, request, life_seconds, run_id, sent.sha256, may_wait=may_wait)
+    return _start(
+        tx, thread, request, life_seconds, run_id, sent.sha256, may_wait=may_wait, lane=lane
+    )
 
 
 def start_thread_and_run(
@@ -142,12 +145,13 @@ def start_thread_and_run(
     life_seconds: int,
     run_id: str | None = None,
     *,
+    lane: str = CONVERSATION,
     most_queued: int = 0,
 ) -> Run:
     """`thread` holds the arguments of `create_thread`; `most_queued` as for `start_run`."""
     runs.require_room(tx, project_id, most_queued)
     created = create_thread(tx, project_id, **thread)
-    return _start(tx, created, request, life_seconds, run_id)
+    return _start(tx, created, request, life_seconds, run_id, lane=lane)
 
 
 def submit_tool_outputs(
@@ -221,6 +225,7 @@ def _start(
     request_sha256: bytes | None = None,
     *,
     may_wait: bool = False,
+    lane: str = CONVERSATION,
 ) -> Run:
     """The thread is locked, or is this transaction's own. The run's place is behind the messages
     that come with it."""
@@ -238,6 +243,7 @@ def _start(
         streamed=request.stream,
         request_sha256=request_sha256,
         may_wait=may_wait,
+        lane=lane,
     )
     if not options.instructions and not messages.has_user_message(tx, thread.id):
         raise Conflict(

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import jsonify
 
-from api import busy, operations
+from api import operations, wishes
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
@@ -31,7 +31,7 @@ def create_message(new: NewMessage, thread_id: str) -> Any:
 
 def _add(tx: Transaction, thread_id: str, new: NewMessage) -> messages.Message:
     return operations.add_message(
-        tx, project_id(), thread_id, new, sent(), may_wait=busy.may_wait()
+        tx, project_id(), thread_id, new, sent(), may_wait=wishes.may_wait()
     )
 
 

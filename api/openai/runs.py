@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from api import busy, operations
+from api import operations, wishes
 from api.auth import caller, project_id
 from api.openai import bodies, streams
 from api.openai.blueprint import Blueprint
@@ -38,7 +38,7 @@ blueprint = Blueprint("runs", "An assistant answering in a thread.")
 def create_run(asked: RunRequest, thread_id: str) -> Any:
     """Start a run on a thread; with `stream`, answer with its events."""
     project, life = project_id(), runtime().settings.run_seconds
-    wait = busy.may_wait()
+    wait, lane = wishes.may_wait(), wishes.lane()
 
     def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
         return operations.start_run(
@@ -50,6 +50,7 @@ def create_run(asked: RunRequest, thread_id: str) -> Any:
             run_id,
             sent(),
             may_wait=wait,
+            lane=lane,
             most_queued=caller().queued_runs,
         )
 
@@ -66,6 +67,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
     """Create a thread and start a run on it, in one request."""
     project, life = project_id(), runtime().settings.run_seconds
     thread_arguments, run_request = asked
+    lane = wishes.lane()
 
     def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
         return operations.start_thread_and_run(
@@ -75,6 +77,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
             run_request,
             life,
             run_id,
+            lane=lane,
             most_queued=caller().queued_runs,
         )
 

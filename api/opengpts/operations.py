@@ -4,7 +4,7 @@ that every dialect shares on the other. The rules are theirs."""
 from collections.abc import Sequence
 from uuid import uuid4
 
-from api import busy, operations
+from api import operations, wishes
 from api.auth import caller
 from api.opengpts import configuration
 from api.opengpts.schemas import GivenAssistant, GivenRun, GivenThread
@@ -56,7 +56,7 @@ def _new_thread(tx: Transaction, owner: Owner) -> str:
 def add_messages(tx: Transaction, owner: Owner, thread_id: str, new: Sequence[NewMessage]) -> None:
     """All or none."""
     thread = opengpts.get_thread(tx, owner, thread_id)
-    wait = busy.may_wait()
+    wait = wishes.may_wait()
     for message in new:
         operations.add_message(tx, owner.project_id, thread.thread_id, message, may_wait=wait)
 
@@ -83,7 +83,7 @@ def start_run(
         request,
         life_seconds,
         run_id,
-        may_wait=busy.may_wait(),
+        may_wait=wishes.may_wait(),
         most_queued=caller().queued_runs,
     )
 

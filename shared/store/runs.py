@@ -13,6 +13,10 @@ from shared.run_state import RunStatus
 from shared.store import pages
 from shared.store.pages import Page, PageRequest
 
+# A conversation is answered before any batch.
+CONVERSATION = "conversation"
+BATCH = "batch"
+LANES = (CONVERSATION, BATCH)
 OPTIONS = (
     "model, instructions, tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens,"
     " max_completion_tokens, truncation_strategy, tool_choice, parallel_tool_calls,"
@@ -23,12 +27,12 @@ COLUMNS = (
     + OPTIONS
     + ", expires_at, started_at, completed_at, failed_at, cancelled_at, required_action,"
     " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
-    " streamed, place, followed"
+    " streamed, place, followed, lane"
 )
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
-    " AND run_after <= now() AND expires_at > now() AND NOT EXISTS (SELECT FROM model_pauses"
-    " WHERE model_pauses.model = runs.model AND until > now())"
+    " AND run_after <= now() AND run_after < 'infinity' AND expires_at > now()"
+    " AND model <> ALL (ARRAY(SELECT model FROM model_pauses WHERE until > now()))"
 )
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"
@@ -86,6 +90,7 @@ class Run(RunOptions):
     streamed: bool
     place: int | None  # where its answers stand, see messages; None for runs of older versions
     followed: bool  # others stand in line behind it
+    lane: str  # one of LANES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", RunStatus(self.status))

@@ -17,6 +17,7 @@ from shared.store.runs import (
     ACTIVE,
     BUSY,
     COLUMNS,
+    CONVERSATION,
     IN_LINE,
     OPTIONS,
     Run,
@@ -76,6 +77,7 @@ def create(
     streamed: bool = False,
     request_sha256: bytes | None = None,
     may_wait: bool = False,
+    lane: str = CONVERSATION,
 ) -> Run:
     """The thread must be locked. Raises Conflict while another run of it is active, or gets in line
     behind that if it may. Those ahead live at most until the last of them expires, and then this
@@ -91,11 +93,11 @@ def create(
         tx,
         Run,
         RunStatus.QUEUED,
-        "INSERT INTO runs (id, project_id, thread_id, assistant_id, streamed, request_sha256,"
+        "INSERT INTO runs (id, project_id, thread_id, assistant_id, lane, streamed, request_sha256,"
         " life_seconds, expires_at, run_after, "
         + OPTIONS
         + ") VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
-        " %(streamed)s, %(request_sha256)s,"
+        " %(lane)s, %(streamed)s, %(request_sha256)s,"
         " %(life_seconds)s, make_interval(secs => %(life_seconds)s) + CASE WHEN %(in_line)s THEN"
         " (SELECT max(expires_at) FROM runs WHERE thread_id = %(thread_id)s AND "
         + ACTIVE
@@ -115,6 +117,7 @@ def create(
             "thread_id": thread_id,
             "assistant_id": assistant_id,
             "life_seconds": life_seconds,
+            "lane": lane,
             "in_line": in_line,
         },
     )
