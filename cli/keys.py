@@ -1,29 +1,13 @@
 """`treadle keys`: who may call, and how much."""
 
 from collections.abc import Callable
-from typing import Any
 
 import click
 
 from cli.database import database
-from shared.settings import MOST_OF_A_LIMIT
+from cli.limits import Limit, shown
 from shared.store import callers
 from shared.store.callers import Key, Limits
-
-_DEFAULT = "default"
-
-
-class _Limit(click.ParamType):
-    """A number, 0 for no limit, or the word that leaves it to the settings."""
-
-    name = f"N|{_DEFAULT}"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        if value == _DEFAULT:
-            return value
-        return click.IntRange(0, MOST_OF_A_LIMIT).convert(value, param, ctx)
 
 
 def _with_limits(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,7 +15,7 @@ def _with_limits(command: Callable[..., None]) -> Callable[..., None]:
         ("--queued-runs", "Runs of its project that may wait for a worker at once."),
         ("--requests-per-minute", "Requests that it may make in a minute."),
     ):
-        command = click.option(option, type=_Limit(), help=f"{about} 0: any number.")(command)
+        command = click.option(option, type=Limit(), help=f"{about} 0: any number.")(command)
     return command
 
 
@@ -116,12 +100,8 @@ def _line(key: Key) -> str:
             f"{key.created_at:%Y-%m-%d %H:%M}",
             state,
             key.project_id,
-            f"requests/min {_shown(key.requests_per_minute)}",
-            f"queued runs {_shown(key.queued_runs)}",
+            f"requests/min {shown(key.requests_per_minute)}",
+            f"queued runs {shown(key.queued_runs)}",
             key.name,
         )
     )
-
-
-def _shown(limit: int | None) -> str:
-    return _DEFAULT if limit is None else str(limit or "any")

@@ -9,6 +9,7 @@ import click
 from cli.database import database_url
 from cli.embedded import programs
 from cli.keys import keys
+from cli.projects import projects
 from cli.up import up as start_everything
 from shared import log, servers
 from shared.errors import SettingsError, TreadleError
@@ -121,6 +122,7 @@ def _connections(settings: Settings) -> int:
 
 
 main.add_command(keys)
+main.add_command(projects)
 
 
 def _become(*arguments: str) -> NoReturn:

@@ -33,6 +33,7 @@ _PATIENCE_SECONDS = 0.5
 _REST_SECONDS = 5.0
 _MOST_CONNECTIONS = 16
 _SHORTEST_WAIT = 0.001
+_NO_LIMIT = 2**53
 
 T = TypeVar("T")
 Storage = RedisStorage | MemoryStorage
@@ -67,6 +68,12 @@ def take(name: str, cost: int, per_minute: int) -> float:
     if not per_minute:
         return 0.0
     return _counters.use(_Taking(name, min(cost, per_minute), per_minute).wait_seconds)
+
+
+def charge(name: str, cost: int, per_minute: int) -> None:
+    """Counts what was used already, also beyond the limit; else as `take`."""
+    if cost > 0 and per_minute:
+        _counters.use(_Taking(name, cost, per_minute).charge)
 
 
 def take_and_tell(name: str, cost: int, per_minute: int) -> Standing:
@@ -108,6 +115,10 @@ class _Taking:
             max(0, self.limit - weighed(windows)),
             seconds_until_free(windows, self.limit, self.limit),
         )
+
+    def charge(self, storage: Storage) -> None:
+        key = self._item().key_for(self.name)
+        storage.acquire_sliding_window_entry(key, _NO_LIMIT, _WINDOW_SECONDS, self.cost)
 
     def _took(self, storage: Storage) -> bool:
         limiter = SlidingWindowCounterRateLimiter(storage)

@@ -164,6 +164,18 @@ class Settings:
         _whole(0, 1_000_000),
         "runs of one model that all workers together hold at once; 0: as many as they can",
     )
+    model_requests_per_minute: int = _setting(
+        "TREADLE_MODEL_REQUESTS_PER_MINUTE",
+        0,
+        _whole(0, MOST_OF_A_LIMIT),
+        "what all workers together ask of one served model in a minute; 0: as often as they can",
+    )
+    model_tokens_per_minute: int = _setting(
+        "TREADLE_MODEL_TOKENS_PER_MINUTE",
+        0,
+        _whole(0, 1_000_000_000),
+        "tokens of prompts and answers in the same minute; 0: any number",
+    )
     context_tokens: int = _setting(
         "TREADLE_CONTEXT_TOKENS", 0, _whole(0, 10_000_000), "the model's context; 0: unknown"
     )
@@ -193,6 +205,12 @@ class Settings:
         0,
         _whole(0, MOST_OF_A_LIMIT),
         "runs of a project that may wait for a worker at once; 0: any number",
+    )
+    running_runs: int = _setting(
+        "TREADLE_RUNNING_RUNS",
+        0,
+        _whole(0, MOST_OF_A_LIMIT),
+        "runs of a project, where it has no number of its own, worked on at once; 0: any number",
     )
     strict_beta: bool = _setting(
         "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"

@@ -20,7 +20,7 @@ from openai import OpenAI
 from api.app import create_app
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
-from shared import events, queue
+from shared import events, queue, rates
 from shared.db import Database, Session
 from shared.ids import random_text
 from shared.schema import migrate
@@ -122,6 +122,7 @@ def settings_for(database_url: str, redis_url: str, model_server: ModelServer) -
 def database(settings: Settings) -> Iterator[Database]:
     queue.configure(settings)
     events.configure(settings)
+    rates.configure(settings)
     with Database(settings.database_url, settings.database_pool) as database:
         yield database
 

@@ -10,6 +10,7 @@ from shared.ids import new_id
 from shared.run_state import RunStatus
 from shared.store import claims, losses, messages, run_steps, transitions, workers
 from shared.store.assistants import Assistant
+from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
 from shared.store.runs import ClaimedRun, Run
@@ -123,7 +124,8 @@ def _add_step(tx: Transaction, run: Run, status: str, details: dict[str, Any]) -
 def a_claim(tx: Transaction, run: Run) -> ClaimedRun:
     """This run claimed by a new worker, ahead of any other that waits."""
     tx.execute("UPDATE runs SET run_after = '-infinity' WHERE id = %(id)s", {"id": run.id})
-    claimed = claims.claim(tx, workers.register(tx))
+    turn = Turn(lane=run.lane, since=run.project_id)
+    claimed = claims.claim(tx, workers.register(tx), turn)
     assert claimed is not None
     assert claimed.id == run.id
     return claimed

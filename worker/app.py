@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import signals
 
-from shared import events, log, queue
+from shared import events, log, queue, rates
 from shared.queue import celery
 from shared.schema import require_migrated
 from shared.settings import Settings
@@ -16,6 +16,7 @@ from worker import runtime, tasks
 settings = Settings.from_env().require("database_url", "redis_url", "model_base_url")
 queue.configure(settings)
 events.configure(settings)
+rates.configure(settings)
 
 app = celery
 logger = logging.getLogger(__name__)

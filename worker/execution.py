@@ -25,11 +25,13 @@ from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
 from worker import outcome, prompt
+from worker.budget import Budget
 from worker.connections import Call
 from worker.deltas import Deltas
 from worker.lease import Lease, pause
 from worker.model import Model
 from worker.outcome import Decision
+from worker.turns import Rooms, Turns
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class Execution:
         self._database = database
         self._lease = lease
         self._model = model
+        self._turns = Turns(settings.concurrency)
+        self._rooms = Rooms(settings, database)
+        self._budget = Budget(settings)
 
     def answer_bell(self) -> None:
         """Works until no run waits: a bell that was lost costs nothing while workers are busy."""
@@ -51,18 +56,26 @@ class Execution:
             run = self._claim()
             if run is None:
                 return
-            with self._lease.holding(run) as call:
-                if self._lease.is_one_too_many(run):
-                    with self._database.autocommit() as tx:
-                        claims.release(tx, self._lease.worker_id, [run.id])
-                    return
-                self._execute(run, call)
+            try:
+                with self._lease.holding(run) as call:
+                    if self._lease.is_one_too_many(run):
+                        with self._database.autocommit() as tx:
+                            claims.release(tx, self._lease.worker_id, [run.id])
+                        return
+                    self._execute(run, call)
+            finally:
+                self._turns.gave_back(run)
 
     def _claim(self) -> ClaimedRun | None:
-        most = self._settings.model_concurrency
-        begin = self._database.transaction if most else self._database.autocommit
-        with begin() as tx:
-            return claims.claim(tx, self._lease.worker_id, most)
+        room = self._rooms.now()
+        begin = self._database.transaction if room.is_bounded else self._database.autocommit
+        turn, run = self._turns.next(), None
+        try:
+            with begin() as tx:
+                run = claims.claim(tx, self._lease.worker_id, turn, room)
+            return run
+        finally:
+            self._turns.took(turn, run)
 
     def _execute(self, run: ClaimedRun, call: Call) -> None:
         began = time.monotonic()
@@ -109,11 +122,14 @@ class Execution:
             count = self._model.tokens.of(run.model)
             chat = prompt.build(run, said, self._settings.context_tokens, steps, count)
             request = outcome.completion(run, chat, steps)
+            if wait := self._budget.take(request):
+                return _later(run, wait)
             answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
         except CallCut:
             return outcome.cancellation(run, deltas)
         except ModelError as error:
             return self._after_error(run, error, deltas, deadline)
+        self._budget.charge(request, answer.usage["total_tokens"])
         return _then_pause(run, outcome.after(run, answer, steps, deltas), answer.rest_seconds)
 
     def _after_error(
@@ -160,6 +176,12 @@ def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision
         return ended
 
     return decide
+
+
+def _later(run: Run, seconds: float) -> Decision:
+    """What a model may be asked in a minute is used up."""
+    log.debug("model left alone", extra={"run_id": run.id, "again_in": round(seconds, 1)})
+    return _then_pause(run, lambda tx: claims.retry_later(tx, run, seconds, failures=0), seconds)
 
 
 def _unexpected(run: Run) -> Decision:

@@ -42,7 +42,7 @@ def build(
         tools = orjson.dumps(run.tools or []).decode()
 
         def fits(kept: Sequence[ChatMessage]) -> bool:
-            return _cost([*system, *kept, *turns], tools, budget, count) <= budget
+            return cost([*system, *kept, *turns], tools, budget, count) <= budget
 
         chat = _fit(chat, fits)
     return [*system, *chat, *turns]
@@ -54,7 +54,7 @@ def last_messages(run: Run) -> int | None:
     return strategy["last_messages"] if strategy["type"] == "last_messages" else None
 
 
-def _cost(chat: Sequence[ChatMessage], tools: str, budget: int, count: Count) -> int:
+def cost(chat: Sequence[ChatMessage], tools: str, budget: int, count: Count) -> int:
     """Tokens, or bytes where not even those exceed the budget: a token is a byte at least, so most
     prompts need no counting."""
     beside = _MESSAGE_TOKENS * len(chat)

@@ -2,7 +2,7 @@
 takeover it finds no row, and `LeaseLost` says so."""
 
 from collections.abc import Sequence
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg.types.json import Json
 
@@ -11,18 +11,11 @@ from shared.db import Transaction
 from shared.errors import LeaseLost
 from shared.run_state import RunStatus
 from shared.store import transitions
+from shared.store.lanes import NEXT, NEXT_WITH_ROOM, Room, Turn
 from shared.store.losses import MOST_LAPSES
-from shared.store.runs import CLAIMABLE, COLUMNS, ClaimedRun, Run
+from shared.store.runs import COLUMNS, ClaimedRun, Run
 
 _CLAIMS_LOCK = 0x7EAD1E01
-_ONE_LAST_CHANCE: LiteralString = (
-    " AND (lapses < %(last_chance)s OR NOT EXISTS (SELECT FROM runs AS held"
-    " WHERE held.worker_id = %(worker_id)s AND held.lapses >= %(last_chance)s))"
-)
-_ROOM: LiteralString = (
-    " AND (SELECT count(*) FROM runs AS held"
-    " WHERE held.worker_id IS NOT NULL AND held.model = runs.model) < %(most)s"
-)
 _HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
 # Before a write that brings messages or steps along. The thread is locked before the run, as its
 # deletion does: else the two could wait for each other.
@@ -32,36 +25,41 @@ _WITH_THREAD = (
 _HELD_WITH_THREAD = " FROM thread" + _HELD + " AND thread.id = thread_id"
 
 
-def claim(tx: Transaction, worker_id: str, most: int = 0) -> ClaimedRun | None:
-    """The next run that waits for a worker becomes this worker's, under a new fence. With `most`,
-    no more than so many runs of a model are held at once, by all workers together.
+def claim(
+    tx: Transaction, worker_id: str, turn: Turn = Turn(), room: Room = Room()
+) -> ClaimedRun | None:
+    """The next run that waits for a worker becomes this worker's, under a new fence: the oldest of
+    the project whose turn it is, from the first lane in which one waits. A room that is bounded
+    takes a transaction.
 
     Of runs on their last chance a worker holds one: should it be lost once more, only that one
     fails, and not all those that were held beside the run which kills its workers.
     """
-    room: LiteralString = ""
-    if most:
+    if room.is_bounded:
         # Counted one after the other, or two would see the same last place.
         tx.execute("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _CLAIMS_LOCK})
-        room = _ROOM
     claimed = transitions.change(
         tx,
         ClaimedRun,
         RunStatus.IN_PROGRESS,
-        "WITH next AS (SELECT id FROM runs WHERE "
-        + CLAIMABLE
-        + _ONE_LAST_CHANCE
-        + room
-        + " ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED)"
-        " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
+        (NEXT_WITH_ROOM if room.is_bounded else NEXT)
+        + " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
         " started_at = CASE status WHEN 'queued' THEN now() ELSE started_at END"
         " FROM next WHERE runs.id = next.id AND status = ANY(%(before)s)"
+        " AND runs.worker_id IS NULL"
         " AND EXISTS (SELECT FROM workers WHERE workers.id = %(worker_id)s AND lost_at IS NULL)"
         " RETURNING "
         + COLUMNS
-        + ", extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
+        + ", (SELECT weight FROM projects WHERE projects.id = project_id) AS weight,"
+        " extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
         " extract(epoch FROM now())::float8 AS claimed_at",
-        {"worker_id": worker_id, "most": most, "last_chance": MOST_LAPSES - 1},
+        {
+            **vars(turn),
+            "worker_id": worker_id,
+            "last_chance": MOST_LAPSES - 1,
+            "most_of_model": room.of_model,
+            "most_of_project": room.of_project,
+        },
     )
     return claimed[0] if claimed else None
 
@@ -152,20 +150,21 @@ def end_cancelled(tx: Transaction, run: Run) -> Run:
     )
 
 
-def retry_later(tx: Transaction, run: Run, delay_seconds: float) -> Run:
-    """Frees the worker while the model server wants to be left alone. Still `in_progress`."""
+def retry_later(tx: Transaction, run: Run, delay_seconds: float, failures: int = 1) -> Run:
+    """Frees the worker while the model server wants to be left alone. Still `in_progress`.
+    `failures` of the model are counted."""
     return _held_by(
         run,
         transitions.change(
             tx,
             Run,
             RunStatus.IN_PROGRESS,
-            "UPDATE runs SET worker_id = NULL, model_failures = model_failures + 1,"
+            "UPDATE runs SET worker_id = NULL, model_failures = model_failures + %(failures)s,"
             " run_after = now() + make_interval(secs => %(delay_seconds)s)"
             + _HELD
             + " AND status = 'in_progress' RETURNING "
             + COLUMNS,
-            {**_lease(run), "delay_seconds": delay_seconds},
+            {**_lease(run), "delay_seconds": delay_seconds, "failures": failures},
         ),
     )
 

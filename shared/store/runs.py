@@ -29,10 +29,12 @@ COLUMNS = (
     " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
     " streamed, place, followed, lane"
 )
+# To the planner, what is coalesced is a coin's toss: of `<> ALL` it would believe that it leaves no
+# run, and then sort the whole backlog for its first.
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
     " AND run_after <= now() AND run_after < 'infinity' AND expires_at > now()"
-    " AND model <> ALL (ARRAY(SELECT model FROM model_pauses WHERE until > now()))"
+    " AND NOT coalesce(model = ANY (ARRAY(SELECT model FROM model_pauses WHERE until > now())), FALSE)"
 )
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"
@@ -98,6 +100,7 @@ class Run(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedRun(Run):
+    weight: int  # claims that its project has for each turn
     seconds_left: float  # until expires_at, by the database's clock
     claimed_at: float  # Unix seconds, by the same clock
 

@@ -1,0 +1,149 @@
+"""Which run is next: lanes, turns and room. Here stands how it is found, `claims` takes it.
+
+Bells say that there is work and nothing more. What is next is decided when a run is claimed, from
+the rows that there are: no order is written down beforehand that would have to be kept right.
+"""
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+from shared.db import Transaction
+from shared.store.runs import BATCH, CLAIMABLE, CONVERSATION
+
+_MAY_BE_CLAIMED: LiteralString = (
+    CLAIMABLE + " AND (lapses < %(last_chance)s OR NOT EXISTS (SELECT FROM runs AS held"
+    " WHERE held.worker_id = %(worker_id)s AND held.lapses >= %(last_chance)s))"
+)
+_ROOM: LiteralString = (
+    " AND (%(most_of_model)s = 0 OR (SELECT count(*) FROM runs AS held"
+    " WHERE held.worker_id IS NOT NULL AND held.model = runs.model) < %(most_of_model)s)"
+)
+
+
+def _first_of(lane: LiteralString, projects: LiteralString) -> LiteralString:
+    return (
+        "(SELECT id FROM (SELECT id FROM runs WHERE lane = "
+        + lane
+        + " AND project_id "
+        + projects
+        + " AND "
+        + _MAY_BE_CLAIMED
+        + " ORDER BY project_id, run_after LIMIT 1 FOR UPDATE SKIP LOCKED) AS oldest)"
+    )
+
+
+def _oldest_of(projects: LiteralString) -> LiteralString:
+    return (
+        "(SELECT project_id, run_after FROM runs WHERE %(newest)s AND lane = %(lane)s"
+        " AND project_id "
+        + projects
+        + " AND "
+        + _MAY_BE_CLAIMED
+        + " ORDER BY project_id, run_after LIMIT 1)"
+    )
+
+
+# Of the project whose turn it is, where its oldest has waited long: it has a backlog.
+_NEWEST: LiteralString = (
+    "(SELECT id FROM (SELECT id FROM runs WHERE lane = %(lane)s AND project_id = (SELECT project_id"
+    " FROM ("
+    + _oldest_of(">= %(since)s")
+    + " UNION ALL "
+    + _oldest_of("< %(since)s")
+    + " LIMIT 1) AS oldest WHERE run_after < now() - interval '2 seconds') AND "
+    + _MAY_BE_CLAIMED
+    + " ORDER BY run_after DESC LIMIT 1 FOR UPDATE SKIP LOCKED) AS newest)"
+)
+
+
+# Each part is looked at only if those before it found nothing.
+NEXT: LiteralString = (
+    "WITH next AS ("
+    + " UNION ALL ".join(
+        (
+            _NEWEST,
+            _first_of("%(lane)s", ">= %(since)s"),
+            _first_of("%(lane)s", "< %(since)s"),
+            _first_of("%(other)s", ">= %(other_since)s"),
+            _first_of("%(other)s", "< %(other_since)s"),
+        )
+    )
+    + " LIMIT 1)"
+)
+
+
+_HAS_ROOM: LiteralString = (
+    "(SELECT most = 0 OR most > (SELECT count(*) FROM runs AS held"
+    " WHERE held.worker_id IS NOT NULL AND held.project_id = hop.project_id)"
+    " FROM (SELECT coalesce(running_runs, %(most_of_project)s) AS most FROM projects"
+    " WHERE projects.id = hop.project_id) AS bound)"
+)
+
+
+def _first_with_room(lane: LiteralString, since: LiteralString) -> LiteralString:
+    """From one project to the next behind it while the one has no room. Nothing is locked, for
+    nobody else claims meanwhile."""
+    probe: LiteralString = (
+        "SELECT runs.id, runs.project_id FROM runs WHERE lane = "
+        + lane
+        + " AND "
+        + _MAY_BE_CLAIMED
+        + _ROOM
+        + " AND runs.project_id "
+    )
+    behind: LiteralString = "> hop.project_id ORDER BY runs.project_id, run_after LIMIT 1"
+    return (
+        "(WITH RECURSIVE hop AS (("
+        + probe
+        + since
+        + " ORDER BY runs.project_id, run_after LIMIT 1)"
+        + " UNION ALL SELECT behind.* FROM hop CROSS JOIN LATERAL ("
+        + probe
+        + behind
+        + ") AS behind WHERE NOT "
+        + _HAS_ROOM
+        + ") SELECT id FROM hop WHERE "
+        + _HAS_ROOM
+        + " LIMIT 1)"
+    )
+
+
+# Who counts places has no haste: the newest are not asked for.
+NEXT_WITH_ROOM: LiteralString = (
+    "WITH next AS ("
+    + " UNION ALL ".join(
+        (
+            _first_with_room("%(lane)s", ">= %(since)s"),
+            _first_with_room("%(lane)s", ">= ''"),
+            _first_with_room("%(other)s", ">= %(other_since)s"),
+            _first_with_room("%(other)s", ">= ''"),
+        )
+    )
+    + " LIMIT 1)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Whose turn it is, as one worker process sees it. In each lane projects take turns in the
+    order of their ids: it is that of the first that waits from `since` on, or of the very first."""
+
+    lane: str = CONVERSATION
+    since: str = ""
+    other: str | None = BATCH  # where none waits in the first lane; None: no more of it here
+    other_since: str = ""
+    newest: bool = False  # of a project with a backlog not the oldest run this time, but its newest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """How many runs all workers together may hold; 0: any number."""
+
+    of_model: int = 0
+    of_project: int = 0  # where the project has no number of its own
+    is_bounded: bool = False  # some number, of the settings or of a project, is not 0
+
+
+def some_project_is_bounded(tx: Transaction) -> bool:
+    """Whether a project may have only so many runs worked on at once, by its own number."""
+    return bool(tx.value("SELECT EXISTS (SELECT FROM projects WHERE running_runs > 0)"))
