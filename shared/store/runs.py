@@ -34,7 +34,8 @@ COLUMNS = (
 CLAIMABLE = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
     " AND run_after <= now() AND run_after < 'infinity' AND expires_at > now()"
-    " AND NOT coalesce(model = ANY (ARRAY(SELECT model FROM model_pauses WHERE until > now())), FALSE)"
+    " AND NOT coalesce("
+    "model = ANY (ARRAY(SELECT model FROM model_pauses WHERE until > now())), FALSE)"
 )
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"
