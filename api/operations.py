@@ -76,9 +76,9 @@ def create_thread(
     metadata: dict[str, str],
 ) -> Thread:
     _require_known(tool_resources)
-    thread = threads.create(tx, project_id, tool_resources=tool_resources, metadata=metadata)
-    _add(tx, thread, messages)
-    return thread
+    return threads.create(
+        tx, project_id, tool_resources=tool_resources, metadata=metadata, first=messages
+    )
 
 
 def update_thread(
@@ -245,7 +245,7 @@ def _start(
         may_wait=may_wait,
         lane=lane,
     )
-    if not options.instructions and not messages.has_user_message(tx, thread.id):
+    if not options.instructions and not run.thread_has_user_message:
         raise Conflict(
             "Run creation requires a Thread with a user message or an assistant with instructions.",
             code="invalid_thread",

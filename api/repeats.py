@@ -8,13 +8,15 @@ thread, nobody could tell whether they are one client's or two's.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import g, request
 
 from api.auth import project_id
 from api.operations import Sent
+from api.runtime import single, transaction
 from shared.db import Transaction
 from shared.errors import Invalid
 from shared.store import answers
@@ -38,6 +40,13 @@ def is_retry() -> bool:
     """Whether an SDK says that it sent this before."""
     count = request.headers.get("x-stainless-retry-count", "0")
     return bool(re.fullmatch(r"[1-9][0-9]{0,3}", count, re.ASCII))
+
+
+@contextmanager
+def opened() -> Generator[Transaction]:
+    """For `once` with an `act` of a single statement."""
+    with transaction() if HEADER in request.headers else single() as tx:
+        yield tx
 
 
 def once(tx: Transaction, act: Callable[[], Body]) -> Body:

@@ -43,6 +43,8 @@ CONNECT: dict[str, Any] = {
 # answer, beyond a statement's own, and for a sign of life are kept here.
 _ANSWER_SECONDS = 17.0
 _ALIVE_SECONDS = 2.0
+# A connection that was used so short a while ago is only looked at, and not asked.
+_FRESH_SECONDS = 1.0
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
@@ -55,6 +57,7 @@ class _Connection(psycopg.Connection[TupleRow]):
     """Closed where an answer does not come in time: nobody could place it later."""
 
     answer_seconds: float | None = None
+    used_at = 0.0  # by the monotonic clock
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
@@ -66,6 +69,11 @@ class _Connection(psycopg.Connection[TupleRow]):
 
 
 def _require_alive(connection: _Connection) -> None:
+    # What a server says last comes before its end; neither is waited for.
+    connection.pgconn.consume_input()
+    connection.pgconn.consume_input()
+    if time.monotonic() - connection.used_at < _FRESH_SECONDS:
+        return
     connection.answer_seconds = _ALIVE_SECONDS
     try:
         ConnectionPool.check_connection(connection)
@@ -173,6 +181,7 @@ class Database:
             try:
                 yield connection
             finally:
+                connection.used_at = time.monotonic()
                 self._pool.putconn(connection)
         except psycopg.OperationalError as error:
             # Time-outs of pool, statement and lock, lost connections, full disks, deadlocks.

@@ -40,7 +40,7 @@ def configure(settings: Settings) -> None:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        worker_concurrency=settings.concurrency,
+        worker_concurrency=1,
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,

@@ -29,6 +29,7 @@ from shared.store import callers
 from tests.model_server import ModelServer
 from tests.published.plugin import Published
 from tests.published.recording import recorded
+from worker.bell import Bell
 from worker.execution import Execution
 from worker.lease import Lease
 from worker.model import Model
@@ -196,16 +197,27 @@ def lease(settings: Settings, database: Database) -> Iterator[Lease]:
 
 
 @pytest.fixture
-def worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Execution]:
-    """A worker without Celery: `worker.answer_bell()` works off all runs that wait."""
+def worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
+    """A worker without Celery: `worker.answer()` works off all runs that wait."""
     with a_worker(settings, database, lease) as worker:
         yield worker
 
 
 @contextmanager
-def a_worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Execution]:
+def a_worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
     with closing(Model(settings)) as model:
-        yield Execution(settings, database, lease, model)
+        yield ABell(settings, database, lease, Execution(settings, database, lease, model))
+
+
+class ABell(Bell):
+    """Runs are worked on one by one, in the thread that answers."""
+
+    def __init__(
+        self, settings: Settings, database: Database, lease: Lease, execution: Execution
+    ) -> None:
+        super().__init__(
+            settings, database, lease, execution, lambda work, run: work(run), most_at_once=1
+        )
 
 
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Path:

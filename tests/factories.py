@@ -125,7 +125,12 @@ def a_claim(tx: Transaction, run: Run) -> ClaimedRun:
     """This run claimed by a new worker, ahead of any other that waits."""
     tx.execute("UPDATE runs SET run_after = '-infinity' WHERE id = %(id)s", {"id": run.id})
     turn = Turn(lane=run.lane, since=run.project_id)
-    claimed = claims.claim(tx, workers.register(tx), turn)
-    assert claimed is not None
+    (claimed,) = claims.claim(tx, workers.register(tx), turn)
     assert claimed.id == run.id
     return claimed
+
+
+def claim_one(tx: Transaction, worker_id: str) -> ClaimedRun | None:
+    """Whichever is next."""
+    claimed = claims.claim(tx, worker_id)
+    return claimed[0] if claimed else None

@@ -22,7 +22,8 @@ os.execv(
         # Celery warns root of pickle, which is not accepted here.
         *("-W", "ignore:You're running the worker with superuser"),
         *("-m", "celery", "--quiet", "--app", "worker.app", "worker"),
-        *("--pool", "threads", "--concurrency", str(settings.concurrency)),
+        # One thread hears the bells; what they make it do has threads of its own.
+        *("--pool", "threads", "--concurrency", "1"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ],
 )

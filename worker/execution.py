@@ -1,6 +1,6 @@
 """How a run is worked on: claim → turn → end of the turn. Read this to know what Treadle does.
 
-1. A bell: claim the next run, until none waits. The claim gives a lease and a fence.
+1. A bell (see `bell`): claim the runs that are next. The claim gives a lease and a fence.
 2. The turn: the thread's messages, and the run's own steps so far, become a prompt; the model
    answers.
 3. The end of the turn, in one transaction under the fence of the claim: message, step and status.
@@ -14,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from shared import events
@@ -31,7 +32,6 @@ from worker.deltas import Deltas
 from worker.lease import Lease, pause
 from worker.model import Model
 from worker.outcome import Decision
-from worker.turns import Rooms, Turns
 
 log = logging.getLogger(__name__)
 
@@ -46,36 +46,16 @@ class Execution:
         self._database = database
         self._lease = lease
         self._model = model
-        self._turns = Turns(settings.concurrency)
-        self._rooms = Rooms(settings, database)
         self._budget = Budget(settings)
 
-    def answer_bell(self) -> None:
-        """Works until no run waits: a bell that was lost costs nothing while workers are busy."""
-        while not self._lease.draining:
-            run = self._claim()
-            if run is None:
-                return
-            try:
-                with self._lease.holding(run) as call:
-                    if self._lease.is_one_too_many(run):
-                        with self._database.autocommit() as tx:
-                            claims.release(tx, self._lease.worker_id, [run.id])
-                        return
-                    self._execute(run, call)
-            finally:
-                self._turns.gave_back(run)
-
-    def _claim(self) -> ClaimedRun | None:
-        room = self._rooms.now()
-        begin = self._database.transaction if room.is_bounded else self._database.autocommit
-        turn, run = self._turns.next(), None
-        try:
-            with begin() as tx:
-                run = claims.claim(tx, self._lease.worker_id, turn, room)
-            return run
-        finally:
-            self._turns.took(turn, run)
+    def execute(self, run: ClaimedRun) -> None:
+        """A run that was just claimed: its next turn."""
+        with self._lease.holding(run) as call:
+            if self._lease.is_one_too_many(run):
+                with self._database.autocommit() as tx:
+                    claims.release(tx, self._lease.worker_id, [run.id])
+            else:
+                self._execute(run, call)
 
     def _execute(self, run: ClaimedRun, call: Call) -> None:
         began = time.monotonic()
@@ -113,7 +93,9 @@ class Execution:
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
         """The turn: what is to be written at its end."""
-        said, steps = self._persist(lambda tx: _history(tx, run), deadline)
+        said, steps = self._persist(
+            lambda tx: _history(tx, run), deadline, self._database.autocommit
+        )
         if outcome.tokens_left(run, steps) == 0:
             return outcome.out_of_tokens(run, steps)
         heard = run.streamed and events.has_streams(run.id)
@@ -150,12 +132,17 @@ class Execution:
         later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
         return _then_pause(run, later, error.retry_after)
 
-    def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
+    def _persist(
+        self,
+        act: Callable[[Transaction], T],
+        deadline: float,
+        begin: Callable[[], AbstractContextManager[Transaction]] | None = None,
+    ) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
         attempt = 0
         while True:
             try:
-                with self._database.transaction() as tx:
+                with (begin or self._database.transaction)() as tx:
                     return act(tx)
             except Unavailable:
                 if time.monotonic() > deadline:

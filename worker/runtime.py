@@ -9,6 +9,7 @@ from shared import events, queue
 from shared.db import Database, Session
 from shared.errors import Unavailable
 from shared.settings import Settings
+from worker.bell import Bell
 from worker.execution import Execution
 from worker.lease import Lease
 from worker.model import Model
@@ -25,7 +26,7 @@ class Runtime:
     database: Database
     lease: Lease
     sweep: Sweep
-    execution: Execution
+    bell: Bell
 
 
 _runtime: Runtime | None = None
@@ -44,7 +45,7 @@ def start(settings: Settings) -> None:
     lease = Lease(Session(settings.database_url, answer_seconds=settings.lease_seconds / 3))
     sweep = Sweep(settings, Session(settings.database_url))
     execution = Execution(settings, database, lease, Model(settings))
-    _runtime = Runtime(settings, database, lease, sweep, execution)
+    _runtime = Runtime(settings, database, lease, sweep, Bell(settings, database, lease, execution))
     lease.start()
     sweep.start()
     log.info("worker started", extra={"worker_id": lease.worker_id})

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 # Rows per round: a large loss is mended over several rounds, not in one long statement.
 _MOST = 500
+_MOST_BELLS = 2000
 
 
 class Sweep:
@@ -72,7 +73,7 @@ def sweep(tx: Transaction, settings: Settings) -> None:
 
 def _ring_for_the_forgotten(tx: Transaction) -> int:
     """Bells are alike: as many are rung as runs wait beyond the bells that still hang."""
-    runs_waiting = runs.count_claimable(tx, _MOST)
+    runs_waiting = runs.count_claimable(tx, _MOST_BELLS)
     if not runs_waiting:
         return 0
     bells_waiting = queue.waiting()

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 @celery.task(name=TASK)
 def answer_bell() -> None:
     try:
-        runtime().execution.answer_bell()
+        runtime().bell.answer()
     except Unavailable:
         # The sweep rings again once PostgreSQL answers.
         return

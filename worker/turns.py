@@ -4,6 +4,7 @@
   flood of conversations delays them and does not end them; and they never hold all of a worker, so
   that a conversation finds room however long a batch's answers take.
 - In a lane projects take turns, each for as many claims as its weight, whatever they have queued.
+  A claim takes a few runs at once where many wait.
 - Of a project with a backlog, about one claim in four is of its newest run: else the backlog would
   stand in the way of the project's own next question.
 """
@@ -11,6 +12,7 @@
 import random
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.db import Database
@@ -33,11 +35,11 @@ class _Round:
     project_id: str = ""
     served: int = 0
 
-    def took(self, run: ClaimedRun) -> None:
-        self.served = self.served + 1 if run.project_id == self.project_id else 1
-        self.project_id = run.project_id
+    def took(self, last: ClaimedRun) -> None:
+        self.served = self.served + 1 if last.project_id == self.project_id else 1
+        self.project_id = last.project_id
         # A space stands before all letters of an id: behind this project, before the next.
-        self.since = run.project_id + (" " if self.served % run.weight == 0 else "")
+        self.since = last.project_id + (" " if self.served % last.weight == 0 else "")
 
 
 class Turns:
@@ -51,34 +53,50 @@ class Turns:
         # Held, or perhaps about to be.
         self._of_batch = 0
 
-    def next(self) -> Turn:
-        """What to claim by. Whatever comes of it, `took` follows."""
+    def next(self, most: int = 1) -> Turn:
+        """What to claim so many runs by. Whatever comes of it, `took` follows."""
         with self._lock:
             self._given += 1
-            batch_too = self._of_batch < self._most_of_batch
-            batch_first = batch_too and self._given % _BATCH_EVERY == 0
-            self._of_batch += batch_too
+            room = min(most, self._most_of_batch - self._of_batch)
+            self._of_batch += room
+            batch_first = room and self._given % _BATCH_EVERY == 0
             first, second = (BATCH, CONVERSATION) if batch_first else (CONVERSATION, BATCH)
             return Turn(
+                most=most,
                 lane=first,
                 since=self._rounds[first].since,
-                other=second if batch_too else None,
+                most_of_lane=room if batch_first else most,
+                other=second,
                 other_since=self._rounds[second].since,
+                most_of_other=most if batch_first else room,
                 newest=random.random() < _NEWEST_SHARE,
             )
 
-    def took(self, turn: Turn, run: ClaimedRun | None) -> None:
+    def took(self, turn: Turn, runs: Sequence[ClaimedRun]) -> bool:
+        """Whether more may wait than were taken."""
+        reserved = turn.most_of_lane if turn.lane == BATCH else turn.most_of_other
         with self._lock:
-            if BATCH in (turn.lane, turn.other) and (run is None or run.lane != BATCH):
-                self._of_batch -= 1
-            if run is not None:
-                self._rounds[run.lane].took(run)
+            self._of_batch -= reserved - sum(run.lane == BATCH for run in runs)
+            for lane in {run.lane for run in runs}:
+                self._rounds[lane].took(_last([run for run in runs if run.lane == lane], turn))
+        return len(runs) == turn.most
 
     def gave_back(self, run: ClaimedRun) -> None:
         """It ended, or is not this worker's any more."""
         if run.lane == BATCH:
             with self._lock:
                 self._of_batch -= 1
+
+    @property
+    def are_bounded(self) -> bool:
+        """Whether batches may wait only because enough of them are held."""
+        return self._of_batch >= self._most_of_batch
+
+
+def _last(runs: list[ClaimedRun], turn: Turn) -> ClaimedRun:
+    """Of those of one lane, in the order of turns: from `since` on, then from the first project."""
+    since = turn.since if runs[0].lane == turn.lane else turn.other_since
+    return max(runs, key=lambda run: (run.project_id < since, run.project_id))
 
 
 class Rooms:

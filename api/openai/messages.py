@@ -42,6 +42,10 @@ def list_messages(query: tuple[PageRequest, str | None], thread_id: str) -> Any:
     """List the messages of a thread, the newest first."""
     page, run_id = query
     with single() as tx:
+        if page.after is None and page.before is None:
+            listed = messages.list_page(tx, project_id(), thread_id, page, run_id)
+            if listed.data:
+                return listed
         threads.get(tx, project_id(), thread_id)
         return messages.list_page(tx, project_id(), thread_id, page, run_id)
 

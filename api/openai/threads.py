@@ -10,7 +10,7 @@ from api.openai import bodies
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import deleted
 from api.openai.schemas.threads import CreateThread, ModifyThread, Thread
-from api.repeats import once
+from api.repeats import once, opened
 from api.runtime import single, transaction
 from shared.store import threads
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("threads", "A conversation: messages, and runs that answer
 @blueprint.response(200, Thread())
 def create_thread(body: dict[str, Any]) -> Any:
     """Create a thread, with its first messages if there are any."""
-    with transaction() as tx:
+    with opened() as tx:
         return jsonify(
             once(tx, lambda: bodies.thread(operations.create_thread(tx, project_id(), **body)))
         )

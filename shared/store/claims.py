@@ -27,10 +27,10 @@ _HELD_WITH_THREAD = " FROM thread" + _HELD + " AND thread.id = thread_id"
 
 def claim(
     tx: Transaction, worker_id: str, turn: Turn = Turn(), room: Room = Room()
-) -> ClaimedRun | None:
-    """The next run that waits for a worker becomes this worker's, under a new fence: the oldest of
-    the project whose turn it is, from the first lane in which one waits. A room that is bounded
-    takes a transaction.
+) -> list[ClaimedRun]:
+    """The next runs that wait for a worker become this worker's, each under a new fence: the oldest
+    of the project whose turn it is, from the first lane in which some wait. A room that is bounded
+    takes a transaction, and gives one run at most.
 
     Of runs on their last chance a worker holds one: should it be lost once more, only that one
     fails, and not all those that were held beside the run which kills its workers.
@@ -38,7 +38,7 @@ def claim(
     if room.is_bounded:
         # Counted one after the other, or two would see the same last place.
         tx.execute("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _CLAIMS_LOCK})
-    claimed = transitions.change(
+    return transitions.change(
         tx,
         ClaimedRun,
         RunStatus.IN_PROGRESS,
@@ -61,7 +61,6 @@ def claim(
             "most_of_project": room.of_project,
         },
     )
-    return claimed[0] if claimed else None
 
 
 def is_last_chance(run: Run) -> bool:

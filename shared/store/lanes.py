@@ -20,7 +20,7 @@ _ROOM: LiteralString = (
 )
 
 
-def _first_of(lane: LiteralString, projects: LiteralString) -> LiteralString:
+def _oldest(lane: LiteralString, projects: LiteralString, most: LiteralString) -> LiteralString:
     return (
         "(SELECT id FROM (SELECT id FROM runs WHERE lane = "
         + lane
@@ -28,11 +28,26 @@ def _first_of(lane: LiteralString, projects: LiteralString) -> LiteralString:
         + projects
         + " AND "
         + _MAY_BE_CLAIMED
-        + " ORDER BY project_id, run_after LIMIT 1 FOR UPDATE SKIP LOCKED) AS oldest)"
+        + " ORDER BY project_id, run_after LIMIT "
+        + most
+        + " FOR UPDATE SKIP LOCKED) AS oldest)"
     )
 
 
-def _oldest_of(projects: LiteralString) -> LiteralString:
+def _of_lane(lane: LiteralString, since: LiteralString, most: LiteralString) -> LiteralString:
+    """From one project on to the last, then from the first."""
+    return (
+        "(SELECT id FROM ("
+        + _oldest(lane, ">= " + since, most)
+        + " UNION ALL "
+        + _oldest(lane, "< " + since, most)
+        + ") AS found LIMIT "
+        + most
+        + ")"
+    )
+
+
+def _first_of(projects: LiteralString) -> LiteralString:
     return (
         "(SELECT project_id, run_after FROM runs WHERE %(newest)s AND lane = %(lane)s"
         " AND project_id "
@@ -47,28 +62,24 @@ def _oldest_of(projects: LiteralString) -> LiteralString:
 _NEWEST: LiteralString = (
     "(SELECT id FROM (SELECT id FROM runs WHERE lane = %(lane)s AND project_id = (SELECT project_id"
     " FROM ("
-    + _oldest_of(">= %(since)s")
+    + _first_of(">= %(since)s")
     + " UNION ALL "
-    + _oldest_of("< %(since)s")
+    + _first_of("< %(since)s")
     + " LIMIT 1) AS oldest WHERE run_after < now() - interval '2 seconds') AND "
     + _MAY_BE_CLAIMED
     + " ORDER BY run_after DESC LIMIT 1 FOR UPDATE SKIP LOCKED) AS newest)"
 )
 
 
-# Each part is looked at only if those before it found nothing.
+# Each part is looked at only while those before it have not found enough.
 NEXT: LiteralString = (
     "WITH next AS ("
-    + " UNION ALL ".join(
-        (
-            _NEWEST,
-            _first_of("%(lane)s", ">= %(since)s"),
-            _first_of("%(lane)s", "< %(since)s"),
-            _first_of("%(other)s", ">= %(other_since)s"),
-            _first_of("%(other)s", "< %(other_since)s"),
-        )
-    )
-    + " LIMIT 1)"
+    + _NEWEST
+    + " UNION ALL "
+    + _of_lane("%(lane)s", "%(since)s", "%(most_of_lane)s")
+    + " UNION ALL "
+    + _of_lane("%(other)s", "%(other_since)s", "%(most_of_other)s")
+    + " LIMIT %(most)s)"
 )
 
 
@@ -84,7 +95,7 @@ def _first_with_room(lane: LiteralString, since: LiteralString) -> LiteralString
     """From one project to the next behind it while the one has no room. Nothing is locked, for
     nobody else claims meanwhile."""
     probe: LiteralString = (
-        "SELECT runs.id, runs.project_id FROM runs WHERE lane = "
+        "SELECT runs.id, runs.project_id FROM runs WHERE "
         + lane
         + " AND "
         + _MAY_BE_CLAIMED
@@ -113,10 +124,10 @@ NEXT_WITH_ROOM: LiteralString = (
     "WITH next AS ("
     + " UNION ALL ".join(
         (
-            _first_with_room("%(lane)s", ">= %(since)s"),
-            _first_with_room("%(lane)s", ">= ''"),
-            _first_with_room("%(other)s", ">= %(other_since)s"),
-            _first_with_room("%(other)s", ">= ''"),
+            _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= %(since)s"),
+            _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= ''"),
+            _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= %(other_since)s"),
+            _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= ''"),
         )
     )
     + " LIMIT 1)"
@@ -128,10 +139,13 @@ class Turn:
     """Whose turn it is, as one worker process sees it. In each lane projects take turns in the
     order of their ids: it is that of the first that waits from `since` on, or of the very first."""
 
+    most: int = 1  # so many runs at once, as far as there are
     lane: str = CONVERSATION
     since: str = ""
-    other: str | None = BATCH  # where none waits in the first lane; None: no more of it here
+    most_of_lane: int = 1
+    other: str = BATCH  # where not enough wait in the first lane
     other_since: str = ""
+    most_of_other: int = 1
     newest: bool = False  # of a project with a backlog not the oldest run this time, but its newest
 
 

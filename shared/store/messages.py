@@ -69,6 +69,15 @@ class NewAnswer:
     incomplete_reason: str | None = None
 
 
+CREATE_ALL = (
+    "INSERT INTO messages (id, project_id, thread_id, role, content, attachments, metadata)"
+    " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata"
+    " FROM unnest(%(message_ids)s::text[], %(message_roles)s::text[],"
+    " %(message_contents)s::json[], %(message_attachments)s::json[], %(message_metadata)s::json[])"
+    " WITH ORDINALITY AS new (id, role, content, attachments, metadata, number) ORDER BY number"
+)
+
+
 @dataclass(frozen=True)
 class Said:
     """A message as the model is told of it."""
@@ -115,22 +124,20 @@ def create(
 
 def create_all(tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]) -> None:
     """In their order, at once. The thread must be locked."""
-    tx.execute(
-        "INSERT INTO messages (id, project_id, thread_id, role, content, attachments, metadata)"
-        " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata"
-        " FROM unnest(%(ids)s::text[], %(roles)s::text[], %(contents)s::json[],"
-        " %(attachments)s::json[], %(metadata)s::json[]) WITH ORDINALITY"
-        " AS new (id, role, content, attachments, metadata, number) ORDER BY number",
-        {
-            "project_id": project_id,
-            "thread_id": thread_id,
-            "ids": [new_id("msg") for _ in new],
-            "roles": [one.role for one in new],
-            "contents": [Json(one.content) for one in new],
-            "attachments": [Json(one.attachments) for one in new],
-            "metadata": [Json(one.metadata) for one in new],
-        },
-    )
+    tx.execute(CREATE_ALL, of_new(project_id, thread_id, new))
+
+
+def of_new(project_id: str, thread_id: str, new: Sequence[NewMessage]) -> dict[str, Any]:
+    """The parameters of CREATE_ALL."""
+    return {
+        "project_id": project_id,
+        "thread_id": thread_id,
+        "message_ids": [new_id("msg") for _ in new],
+        "message_roles": [one.role for one in new],
+        "message_contents": [Json(one.content) for one in new],
+        "message_attachments": [Json(one.attachments) for one in new],
+        "message_metadata": [Json(one.metadata) for one in new],
+    }
 
 
 def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message | None:
@@ -234,16 +241,6 @@ def delete(tx: Transaction, project_id: str, thread_id: str, message_id: str) ->
     )
     if not deleted:
         raise _not_found(message_id)
-
-
-def has_user_message(tx: Transaction, thread_id: str) -> bool:
-    return bool(
-        tx.value(
-            "SELECT EXISTS (SELECT FROM messages"
-            " WHERE thread_id = %(thread_id)s AND role = 'user')",
-            {"thread_id": thread_id},
-        )
-    )
 
 
 def of_run(tx: Transaction, thread_id: str, run_id: str) -> list[Message]:

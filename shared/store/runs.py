@@ -100,6 +100,11 @@ class Run(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreatedRun(Run):
+    thread_has_user_message: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimedRun(Run):
     weight: int  # claims that its project has for each turn
     seconds_left: float  # until expires_at, by the database's clock

@@ -1,15 +1,17 @@
 """Threads: conversations. Locking a thread's row is what orders its messages and its runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
 from shared.db import Transaction
 from shared.errors import NotFound
 from shared.ids import new_id
+from shared.store import messages
+from shared.store.messages import NewMessage
 
 _COLUMNS = "id, project_id, created_at, tool_resources, metadata"
 _SELECT = "SELECT " + _COLUMNS + " FROM threads WHERE project_id = %(project_id)s AND id = %(id)s"
@@ -25,15 +27,23 @@ class Thread:
 
 
 def create(
-    tx: Transaction, project_id: str, *, tool_resources: dict[str, Any], metadata: dict[str, str]
+    tx: Transaction,
+    project_id: str,
+    *,
+    tool_resources: dict[str, Any],
+    metadata: dict[str, str],
+    first: Sequence[NewMessage] = (),
 ) -> Thread:
+    """With its first messages, in one statement."""
+    thread_id = new_id("thread")
+    added: LiteralString = "WITH added AS (" + messages.CREATE_ALL + ") " if first else ""
     thread = tx.one(
         Thread,
-        "INSERT INTO threads (id, project_id, tool_resources, metadata)"
-        " VALUES (%(id)s, %(project_id)s, %(tool_resources)s, %(metadata)s) RETURNING " + _COLUMNS,
+        added + "INSERT INTO threads (id, project_id, tool_resources, metadata)"
+        " VALUES (%(thread_id)s, %(project_id)s, %(tool_resources)s, %(metadata)s)"
+        " RETURNING " + _COLUMNS,
         {
-            "id": new_id("thread"),
-            "project_id": project_id,
+            **messages.of_new(project_id, thread_id, first),
             "tool_resources": Json(tool_resources),
             "metadata": Json(metadata),
         },

@@ -20,6 +20,7 @@ from shared.store.runs import (
     CONVERSATION,
     IN_LINE,
     OPTIONS,
+    CreatedRun,
     Run,
     RunOptions,
     active_on,
@@ -78,20 +79,17 @@ def create(
     request_sha256: bytes | None = None,
     may_wait: bool = False,
     lane: str = CONVERSATION,
-) -> Run:
+) -> CreatedRun:
     """The thread must be locked. Raises Conflict while another run of it is active, or gets in line
     behind that if it may. Those ahead live at most until the last of them expires, and then this
     one's life begins."""
     in_line = _get_in_line(tx, thread_id) if may_wait else False
-    active = None if in_line else active_on(tx, thread_id)
-    if active is not None:
-        raise Conflict(f"Thread {thread_id} already has an active run {active}.")
     values = {
         name: Json(value) if name in _JSON else value for name, value in vars(options).items()
     }
     created = change(
         tx,
-        Run,
+        CreatedRun,
         RunStatus.QUEUED,
         "INSERT INTO runs (id, project_id, thread_id, assistant_id, lane, streamed, request_sha256,"
         " life_seconds, expires_at, run_after, "
@@ -107,7 +105,12 @@ def create(
         " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
         " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
         " %(tool_choice)s, %(parallel_tool_calls)s, %(response_format)s, %(reasoning_effort)s)"
-        " RETURNING " + COLUMNS,
+        " ON CONFLICT (thread_id) WHERE "
+        + BUSY
+        + " DO NOTHING RETURNING "
+        + COLUMNS
+        + ", EXISTS (SELECT FROM messages WHERE messages.thread_id = runs.thread_id"
+        " AND role = 'user') AS thread_has_user_message",
         {
             **values,
             "id": run_id or new_id("run"),
@@ -121,6 +124,9 @@ def create(
             "in_line": in_line,
         },
     )
+    if not created:
+        active = active_on(tx, thread_id)
+        raise Conflict(f"Thread {thread_id} already has an active run {active}.")
     return created[0]
 
 

@@ -13,7 +13,7 @@ from shared.db import Database
 from shared.run_state import RunStatus
 from tests.conftest import Caller, http_as
 from tests.factories import a_run, an_assistant
-from worker.execution import Execution
+from worker.bell import Bell
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_what_is_answered_is_what_the_document_says(
     http: httpx2.Client,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
 ) -> None:
     look = {"name": "look", "parameters": {}, "strict": False}
     function = {"type": "function", "function": look}
@@ -113,7 +113,7 @@ def test_what_is_answered_is_what_the_document_says(
     waiting = a_run(database, caller.project_id, status=RunStatus.REQUIRES_ACTION)
     failed = a_run(database, caller.project_id, status=RunStatus.FAILED)
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     answers = {"ListAssistant": "assistants", "ModelList": "models"}
     for one in (waiting, failed, run):
         thread = f"threads/{one.thread_id}"

@@ -15,7 +15,7 @@ from shared.settings import Settings
 from shared.store import runs
 from tests.conftest import Caller
 from tests.factories import a_run
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 from worker.sweep import sweep
 
@@ -66,11 +66,11 @@ def settings(settings: Settings) -> Iterator[Settings]:
 
 
 def test_its_role_can_serve_and_cannot_drop(
-    settings: Settings, database: Database, caller: Caller, worker: Execution, lease: Lease
+    settings: Settings, database: Database, caller: Caller, worker: Bell, lease: Lease
 ) -> None:
     servers.require(settings, 8, lambda _: None)
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     with database.autocommit() as tx:
         sweep(tx, settings)
         assert runs.get(tx, caller.project_id, run.thread_id, run.id).status == "completed"

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from hypothesis import HealthCheck, settings
+import hypothesis
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from shared.db import Database
 from shared.run_state import NEXT, TERMINAL, RunStatus
-from shared.store import claims, workers
+from shared.settings import Settings
+from shared.store import workers
 from tests.conftest import Caller
-from tests.factories import a_thread, an_assistant
+from tests.factories import a_thread, an_assistant, claim_one
 from tests.integration.samples import TOOL
 from tests.model_server import ModelServer, Reply, fail, say
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.sweep import sweep
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -47,8 +49,9 @@ class World:
     database: Database
     project_id: str
     assistant_id: str
-    worker: Execution
+    worker: Bell
     model_server: ModelServer
+    settings: Settings
 
 
 @dataclass
@@ -81,7 +84,7 @@ class Walk(RuleBasedStateMachine):
         with self.world.database.autocommit() as tx:
             tx.execute("UPDATE runs SET run_after = now() WHERE run_after < 'infinity'")
         self.world.model_server.script(REPLIES[reply])
-        self.world.worker.answer_bell()
+        self.world.worker.answer()
         self.world.model_server.reset()
 
     @rule(data=st.data())
@@ -101,13 +104,13 @@ class Walk(RuleBasedStateMachine):
     def take_and_vanish(self) -> None:
         with self.world.database.autocommit() as tx:
             lost = workers.register(tx)
-            claims.claim(tx, lost)
+            claim_one(tx, lost)
             tx.execute("UPDATE workers SET lost_at = now() WHERE id = %(id)s", {"id": lost})
 
     @rule()
     def sweep(self) -> None:
         with self.world.database.autocommit() as tx:
-            sweep(tx, self.world.worker._settings)
+            sweep(tx, self.world.settings)
 
     @rule(data=st.data())
     def run_out_of_time(self, data: st.DataObject) -> None:
@@ -158,18 +161,19 @@ class Walk(RuleBasedStateMachine):
 
 
 def test_whatever_happens_statuses_go_their_way_and_order_stays(
+    settings: Settings,
     http: httpx2.Client,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     project_id = caller.project_id
     assistant = an_assistant(database, project_id, tools=[TOOL])
-    Walk.world = World(http, database, project_id, assistant.id, worker, model_server)
+    Walk.world = World(http, database, project_id, assistant.id, worker, model_server, settings)
     run_state_machine_as_test(
         Walk,
-        settings=settings(
+        settings=hypothesis.settings(
             max_examples=25,
             stateful_step_count=25,
             deadline=None,

@@ -16,7 +16,7 @@ from tests.conftest import Caller, an_app, client_as, http_as
 from tests.factories import a_run
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 
 QUEUE = {"Treadle-Busy-Thread": "queue"}
 
@@ -46,13 +46,13 @@ def test_runs_and_messages_of_a_busy_thread_are_worked_off_in_the_order_they_cam
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     first = a_run(database, caller.project_id, question="First?")
     second = _ask(client, first, "Second?")
     third = _ask(client, first, "Third?")
-    worker.answer_bell()
+    worker.answer()
     told = [[said["content"] for said in asked["messages"][1:]] for asked in model_server.requests]
     assert told == [
         ["First?"],
@@ -71,7 +71,7 @@ def test_additional_messages_wait_with_their_run(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     first = a_run(database, caller.project_id, question="First?")
@@ -81,7 +81,7 @@ def test_additional_messages_wait_with_their_run(
         additional_messages=[{"role": "user", "content": "Second?"}],
         extra_headers=QUEUE,
     )
-    worker.answer_bell()
+    worker.answer()
     assert _said(client, first.thread_id) == [
         "First?",
         "You said: First?",
@@ -91,10 +91,10 @@ def test_additional_messages_wait_with_their_run(
 
 
 def test_a_run_in_line_is_queued_and_no_worker_takes_it(
-    client: OpenAI, database: Database, busy: runs.Run, worker: Execution, model_server: ModelServer
+    client: OpenAI, database: Database, busy: runs.Run, worker: Bell, model_server: ModelServer
 ) -> None:
     waiting = _ask(client, busy, "Second?")
-    worker.answer_bell()
+    worker.answer()
     assert client.beta.threads.runs.retrieve(waiting, thread_id=busy.thread_id).status == "queued"
     assert model_server.requests == []
 
@@ -117,26 +117,26 @@ def test_however_the_run_ahead_ends_the_next_has_its_turn(
     client: OpenAI,
     database: Database,
     busy: runs.Run,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     end: Callable[[Database, runs.Run], None],
 ) -> None:
     waiting = _ask(client, busy, "Second?")
     end(database, busy)
-    worker.answer_bell()
+    worker.answer()
     ended = client.beta.threads.runs.retrieve(waiting, thread_id=busy.thread_id)
     assert ended.status == "completed"
     assert _said(client, busy.thread_id) == ["First?", "Second?", "You said: Second?"]
 
 
 def test_a_cancelled_run_lets_the_next_have_its_turn_and_one_in_line_may_be_cancelled(
-    client: OpenAI, database: Database, caller: Caller, worker: Execution, model_server: ModelServer
+    client: OpenAI, database: Database, caller: Caller, worker: Bell, model_server: ModelServer
 ) -> None:
     first = a_run(database, caller.project_id, question="First?")
     second, third = _ask(client, first, "Second?"), _ask(client, first, "Third?")
     client.beta.threads.runs.cancel(second, thread_id=first.thread_id)
     client.beta.threads.runs.cancel(first.id, thread_id=first.thread_id)
-    worker.answer_bell()
+    worker.answer()
     listed = client.beta.threads.runs.list(first.thread_id, order="asc").data
     assert [(run.id, run.status) for run in listed] == [
         (first.id, "cancelled"),
@@ -147,18 +147,18 @@ def test_a_cancelled_run_lets_the_next_have_its_turn_and_one_in_line_may_be_canc
 
 
 def test_a_run_that_waits_for_outputs_keeps_those_behind_it_in_line(
-    client: OpenAI, database: Database, caller: Caller, worker: Execution, model_server: ModelServer
+    client: OpenAI, database: Database, caller: Caller, worker: Bell, model_server: ModelServer
 ) -> None:
     first = a_run(database, caller.project_id, question="First?", status=RunStatus.REQUIRES_ACTION)
     second = _ask(client, first, "Second?")
-    worker.answer_bell()
+    worker.answer()
     assert model_server.requests == []
     client.beta.threads.runs.submit_tool_outputs(
         first.id,
         thread_id=first.thread_id,
         tool_outputs=[{"tool_call_id": "call_1", "output": "blue"}],
     )
-    worker.answer_bell()
+    worker.answer()
     assert "Second?" not in str(model_server.requests[0])
     assert _said(client, first.thread_id)[-3:] == [
         "You said: First?",
@@ -197,7 +197,7 @@ def test_a_hundred_runs_may_stand_in_line(client: OpenAI, busy: runs.Run) -> Non
 def test_runs_that_come_at_once_all_get_in_line(
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     settings: Settings,
     model_server: ModelServer,
 ) -> None:
@@ -223,10 +223,10 @@ def test_runs_that_come_at_once_all_get_in_line(
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            worker.answer_bell()
+            worker.answer()
         for thread in threads:
             thread.join()
-        worker.answer_bell()
+        worker.answer()
         with client_as(app, caller.secret) as client:
             said = _said(client, first.thread_id)
     assert refused == []

@@ -12,7 +12,7 @@ from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_run
 from tests.model_server import ModelServer, stall
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 from worker.sweep import sweep
 
@@ -44,13 +44,13 @@ def test_a_run_in_its_model_call_is_cut_there(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     lease: Lease,
     model_server: ModelServer,
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(stall())
-    working = threading.Thread(target=worker.answer_bell)
+    working = threading.Thread(target=worker.answer)
     working.start()
     model_server.wait_until_asked()
     assert client.beta.threads.runs.cancel(run.id, thread_id=run.thread_id).status == "cancelling"

@@ -11,7 +11,7 @@ from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"assistant_id": None}, "assistant_id", "invalid_type"),
@@ -45,7 +45,7 @@ def count(database: Database) -> list[int]:
 
 
 def test_a_question_is_asked_and_answered_in_one_call_and_a_list(
-    client: OpenAI, database: Database, caller: Caller, worker: Execution, model_server: ModelServer
+    client: OpenAI, database: Database, caller: Caller, worker: Bell, model_server: ModelServer
 ) -> None:
     assistant = an_assistant(database, caller.project_id)
     run = client.beta.threads.create_and_run(
@@ -58,7 +58,7 @@ def test_a_question_is_asked_and_answered_in_one_call_and_a_list(
         "gpt-4-turbo-preview",
         assistant.id,
     )
-    worker.answer_bell()
+    worker.answer()
     assert client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id).status == "completed"
     said = client.beta.threads.messages.list(run.thread_id).data
     assert [message.role for message in said] == ["assistant", "user"]

@@ -14,7 +14,7 @@ from shared.run_state import RunStatus
 from tests.conftest import Caller
 from tests.factories import a_run
 from tests.model_server import ModelServer, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 WEATHER: Any = {
     "type": "function",
@@ -48,14 +48,14 @@ def now(client: OpenAI, run: Run) -> Run:
 
 
 def test_a_function_call_waits_for_its_output_and_the_answer_follows(
-    client: OpenAI, worker: Execution, model_server: ModelServer
+    client: OpenAI, worker: Bell, model_server: ModelServer
 ) -> None:
     run = ask(client)
     assert run.tools[0].function.strict is False  # type: ignore[union-attr]
     model_server.script(
         say(None, tool_calls=[call("call_a", "Paris"), call("call_b", "Rome")]), say("Sun.")
     )
-    worker.answer_bell()
+    worker.answer()
     waiting = now(client, run)
     assert (waiting.status, waiting.usage) == ("requires_action", None)
     assert waiting.required_action is not None
@@ -75,7 +75,7 @@ def test_a_function_call_waits_for_its_output_and_the_answer_follows(
     )
     assert (queued.status, queued.required_action) == ("queued", None)
     assert queued.started_at == waiting.started_at
-    worker.answer_bell()
+    worker.answer()
     ended = now(client, run)
     assert ended.status == "completed"
     assert ended.usage is not None
@@ -91,17 +91,17 @@ def test_a_function_call_waits_for_its_output_and_the_answer_follows(
 
 
 def test_the_model_is_told_its_calls_and_their_outputs(
-    client: OpenAI, worker: Execution, model_server: ModelServer
+    client: OpenAI, worker: Bell, model_server: ModelServer
 ) -> None:
     run = ask(client, tool_choice="required", parallel_tool_calls=False)
     model_server.script(say("Let me see.", tool_calls=[call("call_a", "Paris")]), say("Sun."))
-    worker.answer_bell()
+    worker.answer()
     client.beta.threads.runs.submit_tool_outputs(
         run.id,
         thread_id=run.thread_id,
         tool_outputs=[{"tool_call_id": "call_a", "output": "sun"}],
     )
-    worker.answer_bell()
+    worker.answer()
     first, second = model_server.requests
     assert first["tools"] == [
         {"type": "function", "function": {**WEATHER["function"], "strict": False}}
@@ -124,13 +124,13 @@ def test_the_model_is_told_its_calls_and_their_outputs(
 def test_all_outputs_come_in_one_request_or_none_is_taken(
     client: OpenAI,
     http: httpx2.Client,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     ids: list[str],
 ) -> None:
     run = ask(client)
     model_server.script(say(None, tool_calls=[call("call_a", "Paris"), call("call_b", "Rome")]))
-    worker.answer_bell()
+    worker.answer()
     answer = http.post(
         f"threads/{run.thread_id}/runs/{run.id}/submit_tool_outputs",
         json={"tool_outputs": [{"tool_call_id": one, "output": "sun"} for one in ids]},
@@ -192,7 +192,7 @@ def test_outputs_after_the_runs_time_are_refused_even_before_the_sweep_came(
 
 
 def test_strange_calls_get_a_legal_shape(
-    client: OpenAI, worker: Execution, model_server: ModelServer
+    client: OpenAI, worker: Bell, model_server: ModelServer
 ) -> None:
     run = ask(client)
     strange = [
@@ -201,7 +201,7 @@ def test_strange_calls_get_a_legal_shape(
         {"function": {"name": "get_weather", "arguments": None}},
     ]
     model_server.script(say(None, tool_calls=strange))
-    worker.answer_bell()
+    worker.answer()
     waiting = now(client, run)
     assert waiting.required_action is not None
     calls = waiting.required_action.submit_tool_outputs.tool_calls
@@ -210,7 +210,7 @@ def test_strange_calls_get_a_legal_shape(
 
 
 def test_the_completion_limit_counts_over_all_turns(
-    client: OpenAI, worker: Execution, model_server: ModelServer
+    client: OpenAI, worker: Bell, model_server: ModelServer
 ) -> None:
     run = ask(client, max_completion_tokens=300)
     usage = {"prompt_tokens": 10, "completion_tokens": 300}
@@ -219,13 +219,13 @@ def test_the_completion_limit_counts_over_all_turns(
         say(None, tool_calls=[call("call_b", "Rome")], usage={**usage, "completion_tokens": 200}),
     )
     for id_ in ("call_a", "call_b"):
-        worker.answer_bell()
+        worker.answer()
         client.beta.threads.runs.submit_tool_outputs(
             run.id,
             thread_id=run.thread_id,
             tool_outputs=[{"tool_call_id": id_, "output": "sun"}],
         )
-    worker.answer_bell()
+    worker.answer()
     ended = now(client, run)
     assert ended.status == "incomplete"
     assert ended.incomplete_details is not None
@@ -271,11 +271,11 @@ def test_outputs_that_are_none_are_refused_in_the_wires_words(
 
 
 def test_an_output_that_is_left_out_or_empty_reaches_the_model_as_nothing(
-    client: OpenAI, http: httpx2.Client, worker: Execution, model_server: ModelServer
+    client: OpenAI, http: httpx2.Client, worker: Bell, model_server: ModelServer
 ) -> None:
     run = ask(client)
     model_server.script(say(None, tool_calls=[call("call_a", "Paris"), call("call_b", "Rome")]))
-    worker.answer_bell()
+    worker.answer()
     answer = http.post(
         f"threads/{run.thread_id}/runs/{run.id}/submit_tool_outputs",
         json={
@@ -283,5 +283,5 @@ def test_an_output_that_is_left_out_or_empty_reaches_the_model_as_nothing(
         },
     )
     assert answer.status_code == 200
-    worker.answer_bell()
+    worker.answer()
     assert [one["content"] for one in model_server.requests[1]["messages"][-2:]] == ["", ""]

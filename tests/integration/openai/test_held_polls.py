@@ -21,7 +21,7 @@ from shared.store.runs import Run
 from tests.conftest import Caller, an_app, client_as, http_as
 from tests.factories import a_run, bring_to
 from tests.integration.wire import error_of
-from worker.execution import Execution
+from worker.bell import Bell
 
 ASKING: dict[str, dict[str, str]] = {
     "Prefer": {"Prefer": "wait=20"},
@@ -97,7 +97,7 @@ def test_the_clients_own_poll_helper_is_held_until_a_worker_has_answered(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     only_events_wake: None,
 ) -> None:
     listener = listener_of(app)
@@ -106,7 +106,7 @@ def test_the_clients_own_poll_helper_is_held_until_a_worker_has_answered(
     with ThreadPoolExecutor(1) as pool:
         polled = pool.submit(client.beta.threads.runs.poll, run.id, run.thread_id)
         until(lambda: run.id in listener._waiting)
-        worker.answer_bell()
+        worker.answer()
         assert polled.result(20).status == "completed"
 
 

@@ -11,7 +11,7 @@ from shared.db import Database
 from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 
 HERE = "https://example.org/a.png"
 DATA = "data:image/png;base64,iVBORw0KGgo="
@@ -23,7 +23,7 @@ def assistant_id(database: Database, caller: Caller) -> str:
 
 
 def test_pictures_reach_the_model_among_the_text_in_their_order_and_detail(
-    client: OpenAI, assistant_id: str, worker: Execution, model_server: ModelServer
+    client: OpenAI, assistant_id: str, worker: Bell, model_server: ModelServer
 ) -> None:
     content: Any = [
         {"type": "text", "text": "Compare"},
@@ -42,7 +42,7 @@ def test_pictures_reach_the_model_among_the_text_in_their_order_and_detail(
         {"url": DATA, "detail": "high"},
         {"url": HERE, "detail": "auto"},
     ]
-    worker.answer_bell()
+    worker.answer()
     (asked,) = model_server.requests
     assert asked["messages"][1] == {
         "role": "user",
@@ -56,12 +56,12 @@ def test_pictures_reach_the_model_among_the_text_in_their_order_and_detail(
 
 
 def test_a_picture_in_a_file_fails_the_run_with_its_reason_and_asks_no_model(
-    client: OpenAI, assistant_id: str, worker: Execution, model_server: ModelServer
+    client: OpenAI, assistant_id: str, worker: Bell, model_server: ModelServer
 ) -> None:
     content: Any = [{"type": "image_file", "image_file": {"file_id": "file-1", "detail": "low"}}]
     thread: Any = {"messages": [{"role": "user", "content": content}]}
     run = client.beta.threads.create_and_run(assistant_id=assistant_id, thread=thread)
-    worker.answer_bell()
+    worker.answer()
     ended = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
     assert ended.status == "failed"
     assert ended.last_error is not None

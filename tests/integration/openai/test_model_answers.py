@@ -17,7 +17,7 @@ from tests.factories import an_assistant
 from tests.integration.openai.test_function_tools import WEATHER, call
 from tests.integration.openai.test_streams import Event, parsed, working
 from tests.model_server import ModelServer, Reply, chunk, pieces, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 Ask = Callable[..., Run]
 
@@ -145,7 +145,7 @@ def ask(
     client: OpenAI,
     http: httpx2.Client,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
 ) -> Ask:
     """Asks, and returns the run as it stops. What a stream told is compared with what is stored."""
@@ -209,7 +209,7 @@ def test_an_answer_of_any_kind_is_stored_and_told_alike(
 
 @pytest.mark.parametrize("how", CALLS)
 def test_calls_of_any_kind_are_handed_to_the_caller_as_they_are(
-    ask: Ask, client: OpenAI, worker: Execution, model_server: ModelServer, how: str
+    ask: Ask, client: OpenAI, worker: Bell, model_server: ModelServer, how: str
 ) -> None:
     made, kept = CALLS[how]
     model_server.script(say(None, tool_calls=made), say("Sun."))
@@ -227,7 +227,7 @@ def test_calls_of_any_kind_are_handed_to_the_caller_as_they_are(
         thread_id=run.thread_id,
         tool_outputs=[{"tool_call_id": id_, "output": f"of {id_}"} for id_ in ids],
     )
-    worker.answer_bell()
+    worker.answer()
     told = model_server.requests[1]["messages"]
     assert [one["id"] for one in told[2]["tool_calls"]] == ids
     assert [(one["tool_call_id"], one["content"]) for one in told[3:]] == [
@@ -242,7 +242,7 @@ def test_a_run_without_tools_whose_model_calls_one_goes_on_with_its_output(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     model_server.script(say(None, tool_calls=[PARIS]), say(None, tool_calls=[PARIS]), say("Sun."))
@@ -253,7 +253,7 @@ def test_a_run_without_tools_whose_model_calls_one_goes_on_with_its_output(
             thread_id=run.thread_id,
             tool_outputs=[{"tool_call_id": "call_a", "output": "sun"}],
         )
-        worker.answer_bell()
+        worker.answer()
     assert [len(body["messages"]) for body in model_server.requests] == [2, 4, 6]
     ended = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
     assert ended.status == "completed"
@@ -290,7 +290,7 @@ def test_what_was_said_and_what_was_refused_stay_apart_where_an_answer_breaks_of
     http: httpx2.Client,
     client: OpenAI,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
     model_server: ModelServer,
 ) -> None:
@@ -319,7 +319,7 @@ def test_what_was_said_and_what_was_refused_stay_apart_where_an_answer_breaks_of
 def test_a_thousand_calls_in_one_turn_are_made(
     http: httpx2.Client,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
     model_server: ModelServer,
     streamed: bool,
@@ -337,7 +337,7 @@ def test_a_thousand_calls_in_one_turn_are_made(
     url = f"threads/{run['thread_id']}/runs/{run['id']}"
     submitted = http.post(f"{url}/submit_tool_outputs", json={"tool_outputs": outputs})
     assert submitted.status_code == 200
-    worker.answer_bell()
+    worker.answer()
     results = [one for one in model_server.requests[1]["messages"] if one["role"] == "tool"]
     assert [one["content"] for one in results] == [f"of {id_}" for id_ in ids]
     assert http.get(url).json()["status"] == "completed"
@@ -347,7 +347,7 @@ def test_a_thousand_calls_in_one_turn_are_made(
 def test_more_calls_than_anybody_can_make_fail_the_run_at_once_and_say_so(
     http: httpx2.Client,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
     model_server: ModelServer,
     streamed: bool,
@@ -364,7 +364,7 @@ def test_more_calls_than_anybody_can_make_fail_the_run_at_once_and_say_so(
 
 
 def asked_by_hand(
-    http: httpx2.Client, database: Database, worker: Execution, assistant_id: str, streamed: bool
+    http: httpx2.Client, database: Database, worker: Bell, assistant_id: str, streamed: bool
 ) -> tuple[dict[str, Any], list[Event]]:
     """The run as it stops, and what its stream told: the official handler goes through all calls
     again with each piece of one."""
@@ -375,7 +375,7 @@ def asked_by_hand(
             told = parsed(http.post("threads/runs", json=body).text)
         return told[-2][1], told
     run = http.post("threads/runs", json=body).json()
-    worker.answer_bell()
+    worker.answer()
     return http.get(f"threads/{run['thread_id']}/runs/{run['id']}").json(), []
 
 
@@ -393,7 +393,7 @@ def test_a_turn_that_broke_off_and_comes_out_otherwise_is_told_in_order(
     http: httpx2.Client,
     client: OpenAI,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
     model_server: ModelServer,
     broken: dict[str, Any],

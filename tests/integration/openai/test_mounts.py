@@ -9,7 +9,7 @@ from api.openai.blueprints import DOCUMENTED_MOUNT, FURTHER_MOUNTS
 from shared.db import Database
 from tests.conftest import Caller, a_caller
 from tests.factories import an_assistant
-from worker.execution import Execution
+from worker.bell import Bell
 
 PREFIXES = [DOCUMENTED_MOUNT, *FURTHER_MOUNTS.values()]
 
@@ -91,9 +91,7 @@ def test_the_bearer_goes_before_the_api_key(
     assert get("Bearer ", caller.secret) == 200
 
 
-def test_azures_client_has_its_question_answered(
-    app: Flask, caller: Caller, worker: Execution
-) -> None:
+def test_azures_client_has_its_question_answered(app: Flask, caller: Caller, worker: Bell) -> None:
     with AzureOpenAI(
         azure_endpoint="http://treadle",
         api_key=caller.secret,
@@ -105,7 +103,7 @@ def test_azures_client_has_its_question_answered(
         assistant = client.beta.assistants.create(model="deployment", instructions="Be brief.")
         thread = client.beta.threads.create(messages=[{"role": "user", "content": "Why?"}])
         run = client.beta.threads.runs.create(thread.id, assistant_id=assistant.id)
-        worker.answer_bell()
+        worker.answer()
         assert client.beta.threads.runs.retrieve(run.id, thread_id=thread.id).status == "completed"
         answer = client.beta.threads.messages.list(thread.id).data[0].content[0]
         assert answer.type == "text"

@@ -20,7 +20,7 @@ from tests.factories import a_run
 from tests.integration.openai.test_streams import working
 from tests.integration.wire import flaw
 from tests.model_server import ModelServer, say
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.sweep import sweep
 
 ROUNDS = 20
@@ -94,7 +94,7 @@ def refused(answer: httpx2.Response, *texts: str) -> bool:
 def test_of_outputs_submitted_at_once_streamed_or_not_one_set_reaches_the_model(
     http: httpx2.Client,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     rounds: Rounds,
 ) -> None:
@@ -152,12 +152,12 @@ def test_outputs_and_the_end_of_the_runs_time_at_once_leave_it_expired(
 
 def test_a_cancel_and_the_answer_at_once_leave_the_run_with_one_end(
     http: httpx2.Client,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     rounds: Rounds,
 ) -> None:
     for run in rounds(RunStatus.QUEUED):
-        cancelled, _ = at_once(cancel(http, run), worker.answer_bell)
+        cancelled, _ = at_once(cancel(http, run), worker.answer)
         too_late = refused(cancelled, "Cannot cancel run with status 'completed'.")
         status = status_of(http, run)
         assert status == "completed" if too_late else status in ("cancelled", "completed")
@@ -171,14 +171,14 @@ def test_a_cancel_and_the_answer_at_once_leave_the_run_with_one_end(
 
 def test_a_cancel_and_a_call_at_once_leave_the_run_cancelled(
     http: httpx2.Client,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     rounds: Rounds,
 ) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     model_server.always(say(None, tool_calls=[call]))
     for run in rounds(RunStatus.QUEUED):
-        cancelled, _ = at_once(cancel(http, run), worker.answer_bell)
+        cancelled, _ = at_once(cancel(http, run), worker.answer)
         assert cancelled.status_code == 200
         assert status_of(http, run) == "cancelled"
         assert {step["status"] for step in steps_of(http, run)} <= {"cancelled"}
@@ -187,7 +187,7 @@ def test_a_cancel_and_a_call_at_once_leave_the_run_cancelled(
 def test_a_thread_deleted_in_the_middle_of_anything_takes_everything_along(
     http: httpx2.Client,
     database: Database,
-    worker: Execution,
+    worker: Bell,
     settings: Settings,
     rounds: Rounds,
 ) -> None:
@@ -198,9 +198,7 @@ def test_a_thread_deleted_in_the_middle_of_anything_takes_everything_along(
     statuses: set[int] = set()
     for status in (RunStatus.REQUIRES_ACTION, RunStatus.QUEUED, RunStatus.COMPLETED):
         for run in rounds(status):
-            deleted, *others = at_once(
-                *_everything_about(http, run, sweep_once, worker.answer_bell)
-            )
+            deleted, *others = at_once(*_everything_about(http, run, sweep_once, worker.answer))
             assert deleted.status_code == 200, deleted.text
             answers = [one for one in others if one is not None]
             statuses |= {one.status_code for one in answers}

@@ -10,7 +10,7 @@ from tests.conftest import Caller
 from tests.factories import a_thread, an_assistant
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 
 LONG = "𝄞" * 256_000
 
@@ -86,7 +86,7 @@ def test_a_run_with_all_at_its_limit_is_taken_shown_and_told_to_the_model(
     http: httpx2.Client,
     url: str,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     whose = "thread" if url == "threads/runs" else "additional_messages"
@@ -99,7 +99,7 @@ def test_a_run_with_all_at_its_limit_is_taken_shown_and_told_to_the_model(
         assert run[name] == AT_THE_LIMIT[name]
     names = [tool["function"]["name"] for tool in run["tools"]]
     assert names == [tool["function"]["name"] for tool in AT_THE_LIMIT["tools"]]
-    worker.answer_bell()
+    worker.answer()
     (asked,) = model_server.requests
     assert asked["messages"][0] == {"role": "system", "content": LONG}
     assert asked["messages"][-2:] == messages
@@ -166,7 +166,7 @@ def test_thousands_of_messages_come_with_a_run_in_their_order(
     http: httpx2.Client,
     url: str,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     messages = said(*(f"Number {number}." for number in range(5000)))
@@ -174,7 +174,7 @@ def test_thousands_of_messages_come_with_a_run_in_their_order(
     whose = "thread" if url == "threads/runs" else "additional_messages"
     made = http.post(url, json={"assistant_id": assistant_id, whose: own})
     assert made.status_code == 200
-    worker.answer_bell()
+    worker.answer()
     assert model_server.requests[0]["messages"][-5000:] == messages
     thread = f"threads/{made.json()['thread_id']}/messages"
     newest = http.get(thread, params={"limit": 3}).json()["data"]

@@ -9,12 +9,12 @@ from tests.conftest import Caller
 from tests.factories import a_run
 from tests.integration.wire import a_world, answer, error_of
 from tests.model_server import ModelServer, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 
-def an_answered_run(database: Database, caller: Caller, worker: Execution) -> Run:
+def an_answered_run(database: Database, caller: Caller, worker: Bell) -> Run:
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     return run
 
 
@@ -27,7 +27,7 @@ def test_an_answer_is_one_step_that_names_its_message(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     model_server.script(say("42", usage={"prompt_tokens": 5, "completion_tokens": 2}))

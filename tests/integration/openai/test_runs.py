@@ -11,7 +11,7 @@ from tests.conftest import Caller
 from tests.factories import a_run, a_thread
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer, fail, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 ENDS = {
     RunStatus.COMPLETED: "completed_at",
@@ -45,7 +45,7 @@ def test_an_answered_run_shows_its_usage(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     usage = {
@@ -56,7 +56,7 @@ def test_an_answered_run_shows_its_usage(
     }
     model_server.script(say("Because.", usage=usage))
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     ended = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
     assert ended.status == "completed"
     assert ended.to_dict()["usage"] == {
@@ -75,12 +75,12 @@ def test_a_failed_run_says_why(
     client: OpenAI,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     model_server.script(fail(400, "no such model"))
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     ended = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
     assert ended.status == "failed"
     assert ended.last_error is not None

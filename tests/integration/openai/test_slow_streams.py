@@ -16,7 +16,7 @@ from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.openai.test_streams import ask, text_of, working
 from tests.model_server import Handler, ModelServer, chunk, framed, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 MEGABYTE = 1024 * 1024
 PIECE = "All work and no play. " * 10
@@ -45,7 +45,7 @@ def test_a_stream_that_lags_behind_catches_up_while_the_model_goes_on(
     http: httpx2.Client,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     reader_is_there, reader_caught_up = threading.Event(), threading.Event()
@@ -98,7 +98,7 @@ def test_a_stream_of_which_pieces_were_lost_tells_the_text_as_it_is(
     http: httpx2.Client,
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

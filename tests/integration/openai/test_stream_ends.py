@@ -14,7 +14,7 @@ from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.openai.test_streams import ask, names, parsed, working
 from tests.model_server import ModelServer, chunk, fail, pieces
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.sweep import sweep
 
 BEGUN = pieces(chunk({"content": "Once "}), chunk({"content": "upon "}))
@@ -28,7 +28,7 @@ def assistant_id(database: Database, caller: Caller) -> str:
 def test_a_step_that_fails_says_so_with_a_code_that_steps_have(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -50,7 +50,7 @@ def test_a_step_that_fails_says_so_with_a_code_that_steps_have(
 def test_a_run_that_expires_while_it_is_told_ends_its_step_expired(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     settings: Settings,
     model_server: ModelServer,

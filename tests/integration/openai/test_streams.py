@@ -19,7 +19,7 @@ from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.openai.test_function_tools import WEATHER, call
 from tests.model_server import ModelServer, chunk, fail, pieces, say, stall
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 from worker.sweep import sweep
 
@@ -65,7 +65,7 @@ def assistant_id(database: Database, caller: Caller) -> str:
 
 
 @contextmanager
-def working(worker: Execution, database: Database) -> Iterator[None]:
+def working(worker: Bell, database: Database) -> Iterator[None]:
     """A worker in a thread of its own, that takes every run as it comes."""
     stopping = threading.Event()
 
@@ -73,7 +73,7 @@ def working(worker: Execution, database: Database) -> Iterator[None]:
         while not stopping.wait(0.01):
             with database.autocommit() as tx:
                 tx.execute("UPDATE runs SET run_after = now() WHERE run_after > now()")
-            worker.answer_bell()
+            worker.answer()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -99,7 +99,7 @@ def ask(http: httpx2.Client, assistant_id: str, **options: Any) -> list[Event]:
 def test_a_text_is_told_in_the_recorded_order(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -149,7 +149,7 @@ def test_a_text_is_told_in_the_recorded_order(
 def test_a_function_call_is_told_up_to_where_the_caller_acts_and_goes_on_from_there(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -206,12 +206,12 @@ def test_a_function_call_is_told_up_to_where_the_caller_acts_and_goes_on_from_th
 def test_a_worker_that_is_quicker_than_the_stream_is_told_of_all_the_same(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The next turn has ended before the stream's first look at the rows."""
-    monkeypatch.setattr(queue, "ring", lambda: worker.answer_bell())
+    monkeypatch.setattr(queue, "ring", lambda: worker.answer())
     model_server.script(
         say(None, tool_calls=[call("call_a", "Paris")]),
         say(None, tool_calls=[call("call_b", "Rome")]),
@@ -241,7 +241,7 @@ def test_a_worker_that_is_quicker_than_the_stream_is_told_of_all_the_same(
 def test_text_before_calls_is_a_message_of_its_own(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -266,7 +266,7 @@ def test_text_before_calls_is_a_message_of_its_own(
 def test_a_token_limit_ends_incomplete(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -285,7 +285,7 @@ def test_a_token_limit_ends_incomplete(
 def test_a_model_error_ends_failed(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -304,7 +304,7 @@ def test_a_model_error_ends_failed(
 def test_a_cancelled_run_ends_with_the_partial_message_kept(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     lease: Lease,
     database: Database,
     model_server: ModelServer,
@@ -371,7 +371,7 @@ def test_an_expired_run_ends_expired(
 def test_without_redis_the_stream_tells_all_from_the_rows(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -386,11 +386,11 @@ def test_without_redis_the_stream_tells_all_from_the_rows(
 
 
 def test_nothing_is_published_while_nobody_listens(
-    client: OpenAI, assistant_id: str, worker: Execution, model_server: ModelServer
+    client: OpenAI, assistant_id: str, worker: Bell, model_server: ModelServer
 ) -> None:
     thread = {"messages": [{"role": "user", "content": "Why?"}]}
     client.beta.threads.create_and_run(assistant_id=assistant_id, thread=thread)  # type: ignore[arg-type]
-    worker.answer_bell()
+    worker.answer()
     assert "stream" not in model_server.requests[0]
 
 
@@ -403,7 +403,7 @@ def test_an_error_before_the_stream_is_a_plain_one(http: httpx2.Client, assistan
 def test_a_broken_stream_of_the_model_is_asked_again_and_only_the_end_counts(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -420,7 +420,7 @@ def test_a_stream_that_joins_late_hears_all(
     client: OpenAI,
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
 ) -> None:
@@ -448,7 +448,7 @@ def test_a_stream_that_joins_late_hears_all(
 def test_a_client_that_leaves_changes_nothing(
     http: httpx2.Client,
     assistant_id: str,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
     app: Flask,

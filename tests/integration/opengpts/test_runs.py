@@ -11,7 +11,7 @@ from shared.settings import Settings
 from tests.conftest import Caller, client_as
 from tests.integration.opengpts.conftest import User, a_thread, an_assistant, human, said_in
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -23,12 +23,12 @@ def a_body(user: httpx2.Client, *texts: str) -> dict[str, Any]:
 
 
 def test_the_answer_appears_in_the_thread(
-    foo: httpx2.Client, worker: Execution, model_server: ModelServer
+    foo: httpx2.Client, worker: Bell, model_server: ModelServer
 ) -> None:
     body = a_body(foo, "hi! my name is bob")
     answer = foo.post("runs", json=body)
     assert (answer.status_code, answer.text) == (200, '{"status":"ok"}')
-    worker.answer_bell()
+    worker.answer()
     _, said = said_in(foo, body["thread_id"])
     text = "You said: hi! my name is bob"
     finish = {"return_values": {"output": text}, "log": text, "type": "AgentFinish"}
@@ -41,7 +41,7 @@ def test_the_answer_appears_in_the_thread(
     body["input"]["messages"] = [human("whats my name?")]
     assert foo.post("runs", json=body).json() == {"status": "ok"}
     assert [one["type"] for one in said_in(foo, body["thread_id"])] == ["human", "ai", "human"]
-    worker.answer_bell()
+    worker.answer()
     assert said_in(foo, body["thread_id"])[-1]["content"] == "You said: whats my name?"
     assert [one["role"] for one in model_server.requests[-1]["messages"]] == [
         "system",
@@ -52,10 +52,10 @@ def test_the_answer_appears_in_the_thread(
 
 
 def test_a_run_is_an_ordinary_run_on_the_other_wire(
-    foo: httpx2.Client, app: Flask, caller: Caller, database: Database, worker: Execution
+    foo: httpx2.Client, app: Flask, caller: Caller, database: Database, worker: Bell
 ) -> None:
     foo.post("runs", json=a_body(foo, "Why?"))
-    worker.answer_bell()
+    worker.answer()
     with database.autocommit() as tx:
         thread_id = tx.value("SELECT thread_id FROM opengpts_threads")
     client = client_as(app, caller.secret)
@@ -64,13 +64,13 @@ def test_a_run_is_an_ordinary_run_on_the_other_wire(
     assert (run.status, run.model, run.assistant_id) == ("completed", "gpt-4o", assistant.id)
 
 
-def test_a_thread_without_messages_may_run(foo: httpx2.Client, worker: Execution) -> None:
+def test_a_thread_without_messages_may_run(foo: httpx2.Client, worker: Bell) -> None:
     body = a_body(foo)
     assert foo.post("runs", json=body).status_code == 200
 
 
 def test_anybody_may_run_a_public_assistant_in_a_thread_of_theirs(
-    foo: httpx2.Client, user: User, worker: Execution
+    foo: httpx2.Client, user: User, worker: Bell
 ) -> None:
     body = a_body(foo)
     hidden = an_assistant(foo, public=False)["assistant_id"]
@@ -79,7 +79,7 @@ def test_anybody_may_run_a_public_assistant_in_a_thread_of_theirs(
     answer = other.post("runs", json={**mine, "assistant_id": hidden})
     assert (answer.status_code, answer.json()) == (404, {"detail": "Assistant not found"})
     assert other.post("runs", json=mine).status_code == 200
-    worker.answer_bell()
+    worker.answer()
     assert said_in(other, mine["thread_id"])[-1]["content"] == "You said: Why?"
 
 

@@ -19,7 +19,7 @@ from tests.integration.openai.test_function_tools import WEATHER, call
 from tests.integration.openai.test_streams import working
 from tests.integration.opengpts.conftest import a_thread, an_assistant, human, said_in
 from tests.model_server import ModelServer, chunk, fail, pieces, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 Event = tuple[str, Any]
 INPUT = {"messages": [human("have a good day!")]}
@@ -50,7 +50,7 @@ def last_said(events: list[Event]) -> list[str]:
 
 
 def test_the_whole_thread_is_told_with_every_piece_of_the_answer(
-    foo: httpx2.Client, worker: Execution, database: Database, model_server: ModelServer
+    foo: httpx2.Client, worker: Bell, database: Database, model_server: ModelServer
 ) -> None:
     model_server.script(say("You too! If you"))
     with working(worker, database):
@@ -78,12 +78,12 @@ def test_the_whole_thread_is_told_with_every_piece_of_the_answer(
 
 
 def test_an_answer_that_was_there_before_it_was_heard_is_told_as_it_grew(
-    foo: httpx2.Client, worker: Execution, database: Database, monkeypatch: pytest.MonkeyPatch
+    foo: httpx2.Client, worker: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = Reading.rows
 
     def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
-        worker.answer_bell()
+        worker.answer()
         return rows(read, project_id, run)
 
     monkeypatch.setattr(Reading, "rows", ended)
@@ -99,7 +99,7 @@ def test_an_answer_that_was_there_before_it_was_heard_is_told_as_it_grew(
 
 
 def test_the_run_it_names_is_the_one_on_the_other_wire(
-    foo: httpx2.Client, worker: Execution, database: Database, app: Flask, caller: Caller
+    foo: httpx2.Client, worker: Bell, database: Database, app: Flask, caller: Caller
 ) -> None:
     with working(worker, database):
         events = ask(foo)
@@ -112,7 +112,7 @@ def test_the_run_it_names_is_the_one_on_the_other_wire(
 
 
 def test_a_run_that_fails_ends_in_an_error(
-    foo: httpx2.Client, worker: Execution, database: Database, model_server: ModelServer
+    foo: httpx2.Client, worker: Bell, database: Database, model_server: ModelServer
 ) -> None:
     model_server.script(fail(400))
     with working(worker, database):
@@ -124,7 +124,7 @@ def test_a_run_that_fails_ends_in_an_error(
 
 
 def test_an_answer_that_is_cut_short_is_an_answer(
-    foo: httpx2.Client, worker: Execution, database: Database, model_server: ModelServer
+    foo: httpx2.Client, worker: Bell, database: Database, model_server: ModelServer
 ) -> None:
     model_server.script(say("You too", finish="length"))
     with working(worker, database):
@@ -134,7 +134,7 @@ def test_an_answer_that_is_cut_short_is_an_answer(
 
 
 def test_another_worker_says_a_lost_answer_anew(
-    foo: httpx2.Client, worker: Execution, database: Database, model_server: ModelServer
+    foo: httpx2.Client, worker: Bell, database: Database, model_server: ModelServer
 ) -> None:
     """What broke off in the middle is told from its beginning again, and ends whole."""
     model_server.script(
@@ -150,7 +150,7 @@ def test_another_worker_says_a_lost_answer_anew(
 
 
 def test_an_answer_that_is_not_heard_is_told_whole(
-    foo: httpx2.Client, worker: Execution, database: Database, settings: Settings
+    foo: httpx2.Client, worker: Bell, database: Database, settings: Settings
 ) -> None:
     with redis.Redis.from_url(settings.redis_url) as connection:
         connection.client_kill_filter(_type="pubsub")
@@ -162,7 +162,7 @@ def test_an_answer_that_is_not_heard_is_told_whole(
 
 def test_a_run_that_waits_for_tool_outputs_cannot_go_on_here(
     foo: httpx2.Client,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
     app: Flask,
@@ -200,7 +200,7 @@ def test_a_thread_that_is_deleted_meanwhile_ends_the_stream(
 
 def test_a_quiet_stream_is_filled_with_pings(
     foo: httpx2.Client,
-    worker: Execution,
+    worker: Bell,
     database: Database,
     model_server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -220,7 +220,7 @@ def test_a_quiet_stream_is_filled_with_pings(
 
 @pytest.mark.parametrize("heard", [1, 2])
 def test_a_client_that_leaves_changes_nothing(
-    foo: httpx2.Client, app: Flask, worker: Execution, model_server: ModelServer, heard: int
+    foo: httpx2.Client, app: Flask, worker: Bell, model_server: ModelServer, heard: int
 ) -> None:
     assistant_id = an_assistant(foo)["assistant_id"]
     thread_id = a_thread(foo, assistant_id, "Why?")["thread_id"]
@@ -230,12 +230,12 @@ def test_a_client_that_leaves_changes_nothing(
     answer = client.post("/opengpts/runs/stream", json=body, buffered=False)
     frames = answer.iter_encoded()
     if heard == 2:
-        worker.answer_bell()
+        worker.answer()
     assert [next(frames).decode().partition("\r\n")[0] for _ in range(heard)] == [
         "event: metadata",
         "event: data",
     ][:heard]
     answer.close()
     assert not app.extensions["treadle"].listener._streams
-    worker.answer_bell()
+    worker.answer()
     assert said_in(foo, thread_id)[-1]["content"] == "You said: Why?"

@@ -40,7 +40,8 @@ def claim(
     database: Database, worker_id: str, turn: Turn = Turn(), room: Room = Room()
 ) -> ClaimedRun | None:
     with database.transaction() as tx:
-        return claims.claim(tx, worker_id, turn, room)
+        claimed = claims.claim(tx, worker_id, turn, room)
+        return claimed[0] if claimed else None
 
 
 def drain(
@@ -49,7 +50,7 @@ def drain(
     while True:
         turn = turns.next()
         run = claim(database, worker_id, turn, room)
-        turns.took(turn, run)
+        turns.took(turn, [run] if run else [])
         if run is None:
             return
         yield run
@@ -95,7 +96,7 @@ def test_a_worker_that_holds_enough_of_a_batch_takes_no_more_of_it(
     database: Database, caller: Caller, worker_id: str, room: Room
 ) -> None:
     some_runs(database, caller, 1, BATCH)
-    assert claim(database, worker_id, Turn(other=None), room) is None
+    assert claim(database, worker_id, Turn(most_of_other=0), room) is None
 
 
 @ROOMS
@@ -177,11 +178,19 @@ def test_claims_of_the_same_moment_find_a_run_each(
         }
         return
     with database.transaction() as first, database.transaction() as second:
-        mine = claims.claim(first, worker_id)
-        theirs = claims.claim(second, worker_id)
-    assert mine is not None
-    assert theirs is not None
-    assert {mine.project_id, theirs.project_id} == {caller.project_id, other.project_id}
+        claimed = claims.claim(first, worker_id) + claims.claim(second, worker_id)
+    assert {run.project_id for run in claimed} == {caller.project_id, other.project_id}
+
+
+def test_some_runs_are_taken_at_once_and_no_more_of_a_batch_than_may_be(
+    database: Database, caller: Caller, other: Caller, worker_id: str
+) -> None:
+    conversations = some_runs(database, caller, 3)
+    batch = some_runs(database, other, 5, BATCH)
+    turn = Turn(most=8, most_of_lane=8, most_of_other=2, since=other.project_id)
+    with database.autocommit() as tx:
+        claimed = claims.claim(tx, worker_id, turn)
+    assert sorted(run.id for run in claimed) == [run.id for run in (*conversations, *batch[:2])]
 
 
 def test_a_project_has_no_more_runs_worked_on_than_it_may(

@@ -13,7 +13,7 @@ from shared.run_state import RunStatus, before
 from shared.store import claims, runs, transitions, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
-from tests.factories import a_claim, a_run, bring_to
+from tests.factories import a_claim, a_run, bring_to, claim_one
 from worker.model import no_usage
 
 VERBS: dict[str, tuple[list[str], Callable[[Transaction, Run], Run]]] = {
@@ -89,7 +89,7 @@ def test_of_many_claims_at_once_one_wins_each_run(database: Database, caller: Ca
 
     def claim(_: int) -> str | None:
         with database.autocommit() as tx:
-            claimed = claims.claim(tx, worker_id)
+            claimed = claim_one(tx, worker_id)
         return claimed and claimed.id
 
     with ThreadPoolExecutor(12) as pool:
@@ -103,7 +103,7 @@ def test_runs_are_claimed_in_the_order_they_were_created(
     created = [a_run(database, caller.project_id).id for _ in range(4)]
     with database.transaction() as tx:
         worker_id = workers.register(tx)
-        claimed = [claims.claim(tx, worker_id) for _ in range(5)]
+        claimed = [claim_one(tx, worker_id) for _ in range(5)]
     assert [run and run.id for run in claimed] == [*created, None]
 
 
@@ -112,14 +112,14 @@ def test_a_worker_that_was_given_up_claims_nothing(database: Database, caller: C
     with database.transaction() as tx:
         worker_id = workers.register(tx)
         tx.execute("UPDATE workers SET lost_at = now()")
-        assert claims.claim(tx, worker_id) is None
+        assert claim_one(tx, worker_id) is None
 
 
 def test_a_run_that_waits_for_later_is_not_claimed_yet(database: Database, caller: Caller) -> None:
     run = a_run(database, caller.project_id)
     with database.transaction() as tx:
         claims.retry_later(tx, a_claim(tx, run), 60)
-        assert claims.claim(tx, workers.register(tx)) is None
+        assert claim_one(tx, workers.register(tx)) is None
         waiting = runs.get(tx, caller.project_id, run.thread_id, run.id)
     assert waiting.status is RunStatus.IN_PROGRESS
     assert waiting.model_failures == 1

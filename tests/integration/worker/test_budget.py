@@ -38,7 +38,7 @@ def test_runs_beyond_the_requests_of_a_minute_wait_and_are_not_charged_for_it(
     limited = replace(settings, model_requests_per_minute=2)
     made = [a_run(database, caller.project_id) for _ in range(4)]
     with a_worker(limited, database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
         assert model_server.asked() == 2
         waiting = [now(database, run) for run in made if now(database, run).status != "completed"]
         assert {run.model_failures for run in waiting} == {0}
@@ -46,7 +46,7 @@ def test_runs_beyond_the_requests_of_a_minute_wait_and_are_not_charged_for_it(
         assert pause_of(database) > 0
         end_pauses(database)
         other = a_run(database, caller.project_id, model="another")
-        worker.answer_bell()
+        worker.answer()
     assert statuses(database, [other]) == [RunStatus.COMPLETED]
     assert model_server.asked() == 3
 
@@ -62,7 +62,7 @@ def test_names_of_one_served_model_share_its_minute(
     for model in ("one", "two"):
         a_run(database, caller.project_id, model=model)
     with a_worker(limited, database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
     assert model_server.asked() == 1
 
 
@@ -77,7 +77,7 @@ def test_an_answer_s_tokens_delay_what_comes_next(
     made = [a_run(database, caller.project_id) for _ in range(3)]
     model_server.script(of_a_thousand_tokens, of_a_thousand_tokens, of_a_thousand_tokens)
     with a_worker(limited, database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
     # The second prompt still fitted; its answer then went beyond.
     assert statuses(database, made).count(RunStatus.COMPLETED) == 2
     assert model_server.asked() == 2
@@ -94,7 +94,7 @@ def test_one_that_alone_is_more_than_a_minute_takes_is_asked_all_the_same(
 ) -> None:
     run = a_run(database, caller.project_id, question="Why? " * 100)
     with a_worker(replace(settings, **{limit: 1}), database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
     assert statuses(database, [run]) == [RunStatus.COMPLETED]
     with database.autocommit() as tx:
         assert runs.count_claimable(tx, 10) == 0

@@ -18,7 +18,7 @@ from shared.store.runs import Run
 from tests.conftest import Caller, a_worker
 from tests.factories import a_message, a_run, an_assistant
 from tests.model_server import ModelServer, Reply, drip, fail, hang_up, say, send, stall
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 
 
@@ -46,12 +46,12 @@ def be_due(database: Database) -> None:
 
 
 def test_an_answer_ends_the_run_with_its_message_step_and_usage(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     details = {"prompt_tokens_details": {"cached_tokens": 3}}
     model_server.script(say("42", usage={"prompt_tokens": 5, "completion_tokens": 2, **details}))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.status is RunStatus.COMPLETED
     assert ended.started_at is not None
@@ -91,7 +91,7 @@ def test_the_model_is_told_what_the_run_says(
     )
     a_run(database, caller.project_id, model="o3")
     with a_worker(aliased, database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
     first, second = model_server.requests
     assert first == {
         "model": "qwen3",
@@ -112,7 +112,7 @@ def test_the_model_is_told_what_the_run_says(
 
 
 def test_last_messages_tells_the_model_only_the_newest(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     a_run(
         database,
@@ -120,17 +120,17 @@ def test_last_messages_tells_the_model_only_the_newest(
         additional_messages=[a_message("Two?"), a_message("Three?")],
         truncation_strategy={"type": "last_messages", "last_messages": 2},
     )
-    worker.answer_bell()
+    worker.answer()
     told = [message["content"] for message in model_server.requests[0]["messages"]]
     assert told == ["Be brief.", "Two?", "Three?"]
 
 
 def test_a_token_limit_leaves_the_run_incomplete_with_its_partial_answer(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(say("4", finish="length"))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.status is RunStatus.INCOMPLETE
     assert ended.incomplete_details == {"reason": "max_completion_tokens"}
@@ -142,11 +142,11 @@ def test_a_token_limit_leaves_the_run_incomplete_with_its_partial_answer(
 
 
 def test_a_refusal_is_an_answer(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(say(None, refusal="I can't."))
-    worker.answer_bell()
+    worker.answer()
     assert now(database, run).status is RunStatus.COMPLETED
     assert answers_of(database, run)[0].content == [{"type": "refusal", "refusal": "I can't."}]
 
@@ -161,7 +161,7 @@ def test_a_refusal_is_an_answer(
     ],
 )
 def test_what_the_model_server_refuses_fails_the_run_with_its_reason(
-    worker: Execution,
+    worker: Bell,
     database: Database,
     caller: Caller,
     model_server: ModelServer,
@@ -170,7 +170,7 @@ def test_what_the_model_server_refuses_fails_the_run_with_its_reason(
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(fail(status, "no such model"))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.status is RunStatus.FAILED
     assert ended.last_error == {
@@ -202,16 +202,16 @@ BROKEN: dict[str, Reply] = {
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_an_error_that_may_pass_is_tried_again_without_holding_the_worker(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer, how: str
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer, how: str
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(BROKEN[how], say("42"))
-    worker.answer_bell()
+    worker.answer()
     waiting = now(database, run)
     assert (waiting.status, waiting.worker_id) == (RunStatus.IN_PROGRESS, None)
     assert (waiting.model_failures, waiting.lapses) == (1, 0)
     be_due(database)
-    worker.answer_bell()
+    worker.answer()
     assert now(database, run).status is RunStatus.COMPLETED
     assert len(answers_of(database, run)) == 1
 
@@ -224,7 +224,7 @@ def test_an_error_that_does_not_pass_fails_the_run_in_the_end(
     model_server.when("Why?", fail(503, "warming up"))
     with a_worker(impatient, database, lease) as worker:
         for _ in range(5):
-            worker.answer_bell()
+            worker.answer()
             be_due(database)
     ended = now(database, run)
     assert ended.status is RunStatus.FAILED
@@ -236,22 +236,22 @@ def test_an_error_that_does_not_pass_fails_the_run_in_the_end(
 
 
 def test_a_wait_that_outlasts_the_run_fails_it_at_once(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(fail(429, "slow down", {"Retry-After": "3600"}))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.last_error is not None
     assert ended.last_error["code"] == "rate_limit_exceeded"
 
 
 def test_a_rate_limit_is_waited_out_for_as_long_as_it_says(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(fail(429, "slow down", {"Retry-After": "100"}))
-    worker.answer_bell()
+    worker.answer()
     with database.autocommit() as tx:
         wait = tx.value("SELECT extract(epoch FROM run_after - now())::float8 FROM runs")
     assert 90 < wait <= 100
@@ -264,7 +264,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_that_may_pass(
     elsewhere = replace(settings, model_base_url="http://127.0.0.1:9/v1", model_retries=0)
     run = a_run(database, caller.project_id)
     with a_worker(elsewhere, database, lease) as worker:
-        worker.answer_bell()
+        worker.answer()
     ended = now(database, run)
     assert ended.last_error is not None
     assert ended.last_error["message"].startswith("The model server cannot be reached")
@@ -272,7 +272,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_that_may_pass(
 
 @pytest.mark.parametrize("reply", [drip(), stall()], ids=["dripping", "silent"])
 def test_a_model_that_never_ends_is_left_when_the_runs_time_is_over(
-    worker: Execution,
+    worker: Bell,
     database: Database,
     caller: Caller,
     model_server: ModelServer,
@@ -280,13 +280,13 @@ def test_a_model_that_never_ends_is_left_when_the_runs_time_is_over(
 ) -> None:
     run = a_run(database, caller.project_id, life_seconds=1)
     model_server.script(reply)
-    worker.answer_bell()
+    worker.answer()
     assert now(database, run).status in (RunStatus.FAILED, RunStatus.EXPIRED)
 
 
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": -1}, {"prompt_tokens": 1.5}, [], "many"])
 def test_a_strange_usage_is_counted_as_none(
-    worker: Execution,
+    worker: Bell,
     database: Database,
     caller: Caller,
     model_server: ModelServer,
@@ -294,28 +294,28 @@ def test_a_strange_usage_is_counted_as_none(
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(say("42", usage=usage))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.usage is not None
     assert ended.usage["total_tokens"] == 0
 
 
 def test_an_endless_body_is_cut(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     model_server.script(send(b" " * (17 * 1024 * 1024)))
-    worker.answer_bell()
+    worker.answer()
     assert now(database, run).model_failures == 1
 
 
 def test_an_answer_to_a_thread_deleted_meanwhile_is_written_nowhere(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     gate = threading.Event()
     model_server.script(stall(gate))
-    working = threading.Thread(target=worker.answer_bell)
+    working = threading.Thread(target=worker.answer)
     working.start()
     model_server.wait_until_asked()
     with database.transaction() as tx:
@@ -329,33 +329,33 @@ def test_an_answer_to_a_thread_deleted_meanwhile_is_written_nowhere(
 
 
 def test_an_answer_of_an_assistant_deleted_meanwhile_is_kept(
-    worker: Execution, database: Database, caller: Caller
+    worker: Bell, database: Database, caller: Caller
 ) -> None:
     assistant = an_assistant(database, caller.project_id)
     run = a_run(database, caller.project_id, assistant_id=assistant.id)
     with database.transaction() as tx:
         tx.execute("DELETE FROM assistants")
-    worker.answer_bell()
+    worker.answer()
     assert now(database, run).status is RunStatus.COMPLETED
 
 
 def test_a_file_that_the_model_cannot_be_shown_fails_the_run_with_a_reason(
-    worker: Execution, database: Database, caller: Caller
+    worker: Bell, database: Database, caller: Caller
 ) -> None:
     run = a_run(database, caller.project_id)
     with database.transaction() as tx:
         tx.execute("""UPDATE messages SET content = '[{"type": "image_file", "image_file": {}}]'""")
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.last_error is not None
     assert "image_file" in ended.last_error["message"]
 
 
 def test_after_the_end_the_thread_takes_messages_in_order(
-    worker: Execution, database: Database, caller: Caller
+    worker: Bell, database: Database, caller: Caller
 ) -> None:
     run = a_run(database, caller.project_id)
-    worker.answer_bell()
+    worker.answer()
     with database.transaction() as tx:
         operations.add_message(tx, caller.project_id, run.thread_id, a_message("And?"))
     with database.autocommit() as tx:
@@ -364,13 +364,13 @@ def test_after_the_end_the_thread_takes_messages_in_order(
 
 
 def test_an_answer_that_cannot_be_stored_fails_the_run_and_is_not_asked_for_for_ever(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     run = a_run(database, caller.project_id)
     with database.autocommit() as tx:
         tx.execute("ALTER TABLE messages ADD CHECK (content::text NOT LIKE '%unspeakable%')")
     model_server.script(say("It is unspeakable."))
-    worker.answer_bell()
+    worker.answer()
     ended = now(database, run)
     assert ended.status is RunStatus.FAILED
     assert ended.last_error == {"code": "server_error", "message": "Sorry, something went wrong."}

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from shared.db import Database
-from shared.store import claims, losses, workers
+from shared.store import losses, workers
 from shared.store.runs import ClaimedRun, Run
 from tests.conftest import Caller
-from tests.factories import a_claim, a_run
+from tests.factories import a_claim, a_run, claim_one
 from tests.integration.worker.test_execution import now
 from tests.model_server import ModelServer
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 
 
@@ -26,7 +26,7 @@ def suspects(database: Database, caller: Caller) -> list[Run]:
 
 def claim(database: Database, worker_id: str) -> ClaimedRun | None:
     with database.autocommit() as tx:
-        return claims.claim(tx, worker_id)
+        return claim_one(tx, worker_id)
 
 
 def test_a_worker_holds_one_of_them_at_a_time(
@@ -43,16 +43,16 @@ def test_a_worker_holds_one_of_them_at_a_time(
 
 
 def test_the_next_is_claimed_when_the_first_has_ended(
-    database: Database, suspects: list[Run], worker: Execution, model_server: ModelServer
+    database: Database, suspects: list[Run], worker: Bell, model_server: ModelServer
 ) -> None:
-    worker.answer_bell()
+    worker.answer()
     assert [now(database, run).status for run in suspects] == ["completed", "completed"]
 
 
 def test_of_two_claimed_in_the_same_moment_one_is_given_back(
     database: Database,
     caller: Caller,
-    worker: Execution,
+    worker: Bell,
     lease: Lease,
     model_server: ModelServer,
 ) -> None:
@@ -65,10 +65,13 @@ def test_of_two_claimed_in_the_same_moment_one_is_given_back(
             {"lapses": losses.MOST_LAPSES - 1, "id": second.id},
         )
     with lease.holding(unseen):
-        worker.answer_bell()
+        with database.autocommit() as tx:
+            taken = claim_one(tx, lease.worker_id)
+        assert taken is not None
+        worker._execution.execute(taken)
         assert now(database, second).worker_id is None
         assert model_server.asked() == 0
-    worker.answer_bell()
+    worker.answer()
     assert now(database, second).status == "completed"
 
 

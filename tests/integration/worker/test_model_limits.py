@@ -14,7 +14,7 @@ from shared.store.runs import Run
 from tests.conftest import Caller, a_worker
 from tests.factories import a_run
 from tests.model_server import Handler, ModelServer, completion, fail, stall
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.lease import Lease
 
 
@@ -34,27 +34,27 @@ def end_pauses(database: Database) -> None:
 
 
 def test_a_model_whose_server_said_retry_after_is_left_alone_by_all_of_its_runs(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     first = a_run(database, caller.project_id)
     model_server.script(fail(429, "slow down", {"Retry-After": "20"}))
-    worker.answer_bell()
+    worker.answer()
     second = a_run(database, caller.project_id)
     other = a_run(database, caller.project_id, model="another")
-    worker.answer_bell()
+    worker.answer()
     assert status_of(database, second) is RunStatus.QUEUED
     assert status_of(database, other) is RunStatus.COMPLETED
     with database.autocommit() as tx:
         assert runs.count_claimable(tx, 10) == 0
     end_pauses(database)
-    worker.answer_bell()
+    worker.answer()
     assert status_of(database, second) is RunStatus.COMPLETED
     assert status_of(database, first) is RunStatus.IN_PROGRESS
 
 
 @pytest.mark.parametrize("kind", ["requests", "tokens"])
 def test_a_model_whose_server_has_nothing_left_is_asked_when_it_has(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer, kind: str
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer, kind: str
 ) -> None:
     headers = {f"x-ratelimit-remaining-{kind}": "0", f"x-ratelimit-reset-{kind}": "20s"}
     first, second = (a_run(database, caller.project_id) for _ in range(2))
@@ -63,20 +63,20 @@ def test_a_model_whose_server_has_nothing_left_is_asked_when_it_has(
         handler.send_json(200, completion(body, {"content": "One."}), headers)
 
     model_server.script(say_last)
-    worker.answer_bell()
+    worker.answer()
     assert status_of(database, first) is RunStatus.COMPLETED
     assert status_of(database, second) is RunStatus.QUEUED
     end_pauses(database)
-    worker.answer_bell()
+    worker.answer()
     assert status_of(database, second) is RunStatus.COMPLETED
 
 
 def test_a_longer_pause_is_not_shortened_and_a_very_long_one_is_doubted(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     a_run(database, caller.project_id)
     model_server.script(fail(429, "slow down", {"Retry-After": "500"}))
-    worker.answer_bell()
+    worker.answer()
     assert 20 < pause_of(database) <= 30
     with database.autocommit() as tx:
         model_pauses.pause(tx, "gpt-4o", 1)
@@ -95,7 +95,7 @@ def test_all_workers_together_hold_no_more_runs_of_a_model_than_they_may(
     go = threading.Event()
     model_server.when("Why?", stall(go))
     with a_worker(replace(settings, model_concurrency=3), database, lease) as worker:
-        threads = [threading.Thread(target=worker.answer_bell) for _ in range(8)]
+        threads = [threading.Thread(target=worker.answer) for _ in range(8)]
         for thread in threads:
             thread.start()
         model_server.wait_until_asked(4)

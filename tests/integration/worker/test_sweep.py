@@ -8,10 +8,10 @@ from shared import queue
 from shared.db import Database, Session
 from shared.run_state import ACTIVE, RunStatus
 from shared.settings import Settings
-from shared.store import claims, losses, runs, workers
+from shared.store import losses, runs, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
-from tests.factories import a_claim, a_run
+from tests.factories import a_claim, a_run, claim_one
 from worker.lease import Lease
 from worker.sweep import sweep
 
@@ -212,14 +212,14 @@ def test_a_claim_whose_answer_was_lost_is_given_back(
     session = Session(settings.database_url)
     lease = Lease(session)
     with database.autocommit() as tx:
-        claimed = claims.claim(tx, lease.worker_id)
+        claimed = claim_one(tx, lease.worker_id)
     assert claimed is not None
     lease.beat()
     assert now(database, run).worker_id == lease.worker_id
     lease.beat()
     assert now(database, run).worker_id is None
     with database.autocommit() as tx:
-        held = claims.claim(tx, lease.worker_id)
+        held = claim_one(tx, lease.worker_id)
     assert held is not None
     with lease.holding(held):
         lease.beat()

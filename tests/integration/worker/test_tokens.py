@@ -13,7 +13,7 @@ from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_message, an_assistant
 from tests.model_server import Handler, ModelServer, Reply, fail, send
-from worker.execution import Execution
+from worker.bell import Bell
 from worker.tokens import Tokens, estimate
 
 QUESTIONS = ["word " * 60 + str(number) for number in range(10)]
@@ -47,7 +47,7 @@ def count_words(asked: list[dict[str, Any]], *, name: str, tokens: bool) -> Repl
 
 @pytest.mark.parametrize(("name", "tokens"), [("content", True), ("prompt", False)])
 def test_a_model_server_that_counts_tokens_is_asked_which_messages_fit(
-    worker: Execution,
+    worker: Bell,
     database: Database,
     caller: Caller,
     model_server: ModelServer,
@@ -57,17 +57,17 @@ def test_a_model_server_that_counts_tokens_is_asked_which_messages_fit(
     asked: list[dict[str, Any]] = []
     model_server.tokenize = count_words(asked, name=name, tokens=tokens)
     a_long_run(database, caller)
-    worker.answer_bell()
+    worker.answer()
     told = [message["content"] for message in model_server.requests[0]["messages"]]
     assert told == [QUESTIONS[0], *QUESTIONS[-3:]]
     assert {body["model"] for body in asked} == {"gpt-4o"}
 
 
 def test_where_the_model_server_does_not_count_tokens_are_estimated(
-    worker: Execution, database: Database, caller: Caller, model_server: ModelServer
+    worker: Bell, database: Database, caller: Caller, model_server: ModelServer
 ) -> None:
     a_long_run(database, caller)
-    worker.answer_bell()
+    worker.answer()
     told = [message["content"] for message in model_server.requests[0]["messages"]]
     assert told == [QUESTIONS[0], QUESTIONS[-1]]
 

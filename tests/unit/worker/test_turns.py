@@ -4,6 +4,7 @@ from typing import cast
 
 import pytest
 
+from shared.store.lanes import Turn
 from shared.store.runs import BATCH, CONVERSATION, ClaimedRun
 from worker.turns import Turns
 
@@ -22,15 +23,19 @@ def a_run(lane: str, project_id: str = "proj_a") -> ClaimedRun:
 
 def take(turns: Turns, lane: str) -> ClaimedRun:
     turn, run = turns.next(), a_run(lane)
-    turns.took(turn, run)
+    turns.took(turn, [run])
     return run
+
+
+def may_be_of_a_batch(turn: Turn) -> bool:
+    return (turn.most_of_lane if turn.lane == BATCH else turn.most_of_other) > 0
 
 
 @pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (2, 1), (8, 7), (9, 7), (128, 112)])
 def test_an_eighth_of_a_worker_is_kept_for_conversations(concurrency: int, most: int) -> None:
     turns = Turns(concurrency)
     asked = [turns.next() for _ in range(most + 1)]
-    assert [BATCH in (turn.lane, turn.other) for turn in asked] == [True] * most + [False]
+    assert [may_be_of_a_batch(turn) for turn in asked] == [True] * most + [False]
 
 
 @pytest.mark.parametrize("taken", [None, CONVERSATION])
@@ -38,16 +43,18 @@ def test_what_was_no_run_of_a_batch_keeps_no_place_of_the_batches(taken: str | N
     turns = Turns(2)
     for _ in range(100):
         turn = turns.next()
-        assert BATCH in (turn.lane, turn.other)
-        turns.took(turn, a_run(taken) if taken else None)
+        assert may_be_of_a_batch(turn)
+        turns.took(turn, [a_run(taken)] if taken else [])
 
 
 def test_a_run_of_a_batch_that_ends_makes_room_for_the_next() -> None:
     turns = Turns(2)
     for _ in range(100):
         run = take(turns, BATCH)
-        assert turns.next().other is None
-        turns.took(turns.next(), None)
+        assert turns.are_bounded
+        turn = turns.next()
+        assert not may_be_of_a_batch(turn)
+        turns.took(turn, [])
         turns.gave_back(run)
 
 
@@ -57,14 +64,29 @@ def test_batches_have_one_turn_in_sixteen_beside_any_flood_of_conversations() ->
     for _ in range(64):
         turn = turns.next()
         lanes.append(turn.lane)
-        turns.took(turn, a_run(CONVERSATION))
+        turns.took(turn, [a_run(CONVERSATION)])
     assert lanes.count(BATCH) == 4
 
 
 def test_each_lane_has_a_round_of_its_own() -> None:
     turns = Turns(128)
     for lane, project_id in ((BATCH, "proj_b"), (CONVERSATION, "proj_a")):
-        turns.took(turns.next(), a_run(lane, project_id))
+        turns.took(turns.next(), [a_run(lane, project_id)])
     turn = turns.next()
     assert turn.since.strip() == "proj_a"
     assert turn.other_since.strip() == "proj_b"
+
+
+def test_of_some_runs_taken_at_once_the_last_in_the_order_of_turns_says_who_is_next() -> None:
+    turns = Turns(128)
+    turns.took(turns.next(8), [a_run(CONVERSATION, f"proj_{name}") for name in "acb"])
+    assert turns.next().since.strip() == "proj_c"
+    wrapped = [a_run(CONVERSATION, f"proj_{name}") for name in "adb"]
+    turns.took(turns.next(8), wrapped)
+    assert turns.next().since.strip() == "proj_b"
+
+
+def test_a_claim_that_found_as_many_as_it_wanted_may_have_left_more() -> None:
+    turns = Turns(128)
+    for found, more in ((2, True), (1, False), (0, False)):
+        assert turns.took(turns.next(2), [a_run(CONVERSATION)] * found) is more

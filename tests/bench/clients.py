@@ -1,0 +1,110 @@
+"""What the clients do. Each checks that the answer it reads is its own question's."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+from typing import Any
+
+from tests.bench.http import Connection, RefusedError
+
+HELD = "X-Stainless-Poll-Helper: true\r\n"
+
+
+@dataclass
+class Told:
+    """Seconds, of each question: asked, answered; of each stream: until its first word."""
+
+    took: list[float] = field(default_factory=list)
+    first_words: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def percentile(self, percent: int) -> float:
+        if len(self.took) < 2:
+            return self.took[0] if self.took else float("nan")
+        return quantiles(self.took, n=100)[percent - 1]
+
+    @property
+    def median(self) -> float:
+        return median(self.took) if self.took else float("nan")
+
+
+@dataclass(frozen=True)
+class Asking:
+    port: int
+    secret: str
+    assistant_id: str
+    fields: str = ""  # of the request that makes a run
+
+
+async def an_assistant(port: int, secret: str, model: str) -> str:
+    async with Connection(port, secret) as http:
+        made = await http.call("POST", "/v1/assistants", {"model": model})
+        return made["id"]
+
+
+async def converse(asking: Asking, question: str, http: Connection) -> None:
+    """The wire's dance: a thread, a message, a run, polls until it ended, the messages."""
+    thread = await http.call("POST", "/v1/threads", {"messages": [_user(question)]})
+    path = f"/v1/threads/{thread['id']}"
+    run = await http.call(
+        "POST", f"{path}/runs", {"assistant_id": asking.assistant_id}, asking.fields
+    )
+    while run["status"] in ("queued", "in_progress"):
+        run = await http.call("GET", f"{path}/runs/{run['id']}", fields=HELD)
+    listed = await http.call("GET", f"{path}/messages?run_id={run['id']}")
+    _check(question, run, listed)
+
+
+async def create(asking: Asking, question: str, http: Connection) -> tuple[str, str]:
+    """A thread and its run in one request, and nothing more."""
+    body = {"assistant_id": asking.assistant_id, "thread": {"messages": [_user(question)]}}
+    run = await http.call("POST", "/v1/threads/runs", body, asking.fields)
+    return run["thread_id"], run["id"]
+
+
+async def stream(asking: Asking, question: str, http: Connection, told: Told) -> None:
+    """Seconds until the first word, from the request that makes the run."""
+    thread = await http.call("POST", "/v1/threads", {"messages": [_user(question)]})
+    began = time.perf_counter()
+    words = ""
+    body = {"assistant_id": asking.assistant_id, "stream": True}
+    async for name, data in http.events(f"/v1/threads/{thread['id']}/runs", body):
+        if name == "thread.message.delta":
+            if not words:
+                told.first_words.append(time.perf_counter() - began)
+            words += data["delta"]["content"][0]["text"]["value"]
+    if words != f"You said: {question}":
+        told.errors.append(f"{question}: {words}")
+
+
+async def keep_asking(asking: Asking, name: str, until: float, told: Told) -> None:
+    """One client, one question after the other, until that moment of the monotonic clock."""
+    async with Connection(asking.port, asking.secret) as http:
+        number = 0
+        while time.monotonic() < until:
+            number += 1
+            began = time.perf_counter()
+            try:
+                await converse(asking, f"{name}.{number}?", http)
+            except (OSError, EOFError, ValueError, RefusedError) as error:
+                told.errors.append(repr(error))
+                return
+            told.took.append(time.perf_counter() - began)
+
+
+async def crowd(asking: Asking, clients: int, seconds: float) -> Told:
+    told = Told()
+    until = time.monotonic() + seconds
+    await asyncio.gather(*(keep_asking(asking, f"{n}", until, told) for n in range(clients)))
+    return told
+
+
+def _user(question: str) -> dict[str, Any]:
+    return {"role": "user", "content": question}
+
+
+def _check(question: str, run: dict[str, Any], listed: dict[str, Any]) -> None:
+    said = [message["content"][0]["text"]["value"] for message in listed["data"]]
+    if run["status"] != "completed" or said != [f"You said: {question}"]:
+        raise ValueError(f"{question}: {run['status']} {run['last_error']} {said}")
