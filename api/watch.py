@@ -86,8 +86,7 @@ class Standing(Collector):
         self._session.close()
 
     def describe(self) -> Iterable[Metric]:
-        waiting, figured = figures.Waiting(0, 0.0), figures.Figures(0, 0, 0.0)
-        return [_up(True), *_waiting(waiting), *_figured(figured), _bells(0)]
+        return [_up(True), *_waiting([]), *_figured(figures.Figures(0, 0, 0.0)), _bells(0)]
 
     def _of_postgresql(self) -> Iterator[Metric]:
         try:
@@ -112,15 +111,20 @@ def _up(up: bool) -> Metric:
     return GaugeMetricFamily("treadle_postgresql_up", about, value=int(up))
 
 
-def _waiting(waiting: figures.Waiting) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "treadle_queue_runs", "Runs that wait for a worker now.", value=waiting.runs
+def _waiting(waiting: list[figures.Waiting]) -> Iterator[Metric]:
+    runs = GaugeMetricFamily(
+        "treadle_queue_runs", "Runs that wait for a worker now.", labels=("lane",)
     )
-    yield GaugeMetricFamily(
+    oldest = GaugeMetricFamily(
         "treadle_queue_oldest_seconds",
         "How long the run has waited for a worker that waits longest; 0 if none does.",
-        value=waiting.oldest_seconds,
+        labels=("lane",),
     )
+    for one in waiting:
+        runs.add_metric([one.lane], one.runs)
+        oldest.add_metric([one.lane], one.oldest_seconds)
+    yield runs
+    yield oldest
 
 
 def _figured(figured: figures.Figures) -> Iterator[Metric]:

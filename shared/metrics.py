@@ -35,12 +35,14 @@ RUNS_ENDED = Counter(
 QUEUE_SECONDS = Histogram(
     "treadle_run_queue_seconds",
     "Of a run that ended, from its creation until a worker first took it.",
+    ("lane",),
     buckets=_WAITS,
     registry=REGISTRY,
 )
 RUN_SECONDS = Histogram(
     "treadle_run_seconds",
     "Of a run that ended, from its creation to its end.",
+    ("lane",),
     buckets=_WAITS,
     registry=REGISTRY,
 )
@@ -70,15 +72,19 @@ for _status in sorted(TERMINAL):
 
 
 def run_ended(
-    status: RunStatus, code: str | None, waited_ms: int | None, total_ms: int | None
+    status: RunStatus,
+    code: str | None,
+    lane: str,
+    waited_ms: int | None,
+    total_ms: int | None,
 ) -> None:
     """`waited_ms` is None for a run that no worker ever took."""
     known = code if code in CODES else OTHER
     RUNS_ENDED.labels(status.value, known if code else "none").inc()
     if waited_ms is not None:
-        QUEUE_SECONDS.observe(waited_ms / 1000)
+        QUEUE_SECONDS.labels(lane).observe(waited_ms / 1000)
     if total_ms is not None:
-        RUN_SECONDS.observe(total_ms / 1000)
+        RUN_SECONDS.labels(lane).observe(total_ms / 1000)
 
 
 def tell(registry: CollectorRegistry, start_response: Any) -> Iterable[bytes]:

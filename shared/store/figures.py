@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from shared.db import Transaction
 from shared.store import workers
+from shared.store.runs import LANES
 
 
 @dataclass(frozen=True)
 class Waiting:
+    lane: str
     runs: int
     oldest_seconds: float  # that the one has waited which waits longest; 0 if none does
 
@@ -19,19 +21,19 @@ class Figures:
     sweep_seconds: float | None  # since the last sweep began; None if there was none yet
 
 
-def waiting(tx: Transaction) -> Waiting:
-    """Runs that a worker could take, had it time, and those whose model is left alone for now. Not
-    those in line behind another run of their thread."""
-    found = tx.one(
+def waiting(tx: Transaction) -> list[Waiting]:
+    """Each lane's runs that a worker could take, had it time, and those whose model is left alone
+    for now. Not those in line behind another run of their thread. Read from `runs_in_turn` alone.
+    """
+    found = tx.all(
         Waiting,
-        "SELECT count(*) AS runs,"
-        " coalesce(extract(epoch FROM now() - min(run_after)), 0)::float8 AS oldest_seconds"
+        "SELECT lane, count(*) AS runs,"
+        " extract(epoch FROM now() - min(run_after))::float8 AS oldest_seconds"
         " FROM runs WHERE worker_id IS NULL AND status IN ('queued', 'in_progress')"
-        " AND run_after <= now()",
+        " AND run_after < 'infinity' AND run_after <= now() GROUP BY lane",
     )
-    if found is None:
-        raise RuntimeError("an aggregate has one row")
-    return found
+    empty = set(LANES) - {one.lane for one in found}
+    return sorted([*found, *(Waiting(lane, 0, 0.0) for lane in empty)], key=lambda one: one.lane)
 
 
 def read(tx: Transaction) -> Figures:

@@ -187,7 +187,7 @@ def _log_end(run: Run) -> None:
     code = run.last_error["code"] if run.last_error else None
     waited_ms = _milliseconds(run.created_at, run.started_at)
     ms = _milliseconds(run.created_at, ended_at)
-    metrics.run_ended(run.status, code, waited_ms, ms)
+    metrics.run_ended(run.status, code, run.lane, waited_ms, ms)
     log.info(
         "run",
         extra={

@@ -45,8 +45,8 @@ WORKED = {
     'treadle_runs_ended_total{code="none",status="completed"}': 3,
     'treadle_runs_ended_total{code="invalid_prompt",status="failed"}': 1,
     "treadle_claims_total": 4,
-    "treadle_run_queue_seconds_count": 4,
-    "treadle_run_seconds_count": 4,
+    'treadle_run_queue_seconds_count{lane="conversation"}': 4,
+    'treadle_run_seconds_count{lane="conversation"}': 4,
     'treadle_model_seconds_count{model="served"}': 3,
     'treadle_model_seconds_count{model="other"}': 1,
     'treadle_model_tokens_total{kind="prompt",model="served"}': 60,
@@ -61,8 +61,9 @@ SERVED = {
     requests("/v1/assistants", "POST"): 4,
     "treadle_postgresql_up": 1,
     "treadle_workers": 1,
-    "treadle_queue_runs": 0,
-    "treadle_queue_oldest_seconds": 0,
+    'treadle_queue_runs{lane="batch"}': 0,
+    'treadle_queue_runs{lane="conversation"}': 0,
+    'treadle_queue_oldest_seconds{lane="batch"}': 0,
     "treadle_database_connections_most": 8,
 }
 

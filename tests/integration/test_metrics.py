@@ -85,6 +85,7 @@ def test_what_waits_is_told_and_what_stands_in_line_is_not(
 ) -> None:
     waiting = a_run(database, caller.project_id)
     a_run(database, caller.project_id)
+    batched = a_run(database, caller.project_id)
     in_line = a_run(database, caller.project_id)
     a_run(database, caller.project_id, status=RunStatus.REQUIRES_ACTION)
     with database.transaction() as tx:
@@ -95,10 +96,13 @@ def test_what_waits_is_told_and_what_stands_in_line_is_not(
             {"id": waiting.id},
         )
         tx.execute("UPDATE runs SET run_after = 'infinity' WHERE id = %(id)s", {"id": in_line.id})
+        tx.execute("UPDATE runs SET lane = 'batch' WHERE id = %(id)s", {"id": batched.id})
         model_pauses.pause(tx, "gpt-4o", 60)
     found = told(settings)
-    assert found["treadle_queue_runs"] == 2
-    assert 3600 <= found["treadle_queue_oldest_seconds"] < 3700
+    assert found["treadle_queue_runs,conversation"] == 2
+    assert found["treadle_queue_runs,batch"] == 1
+    assert 0 < found["treadle_queue_oldest_seconds,batch"] < 60
+    assert 3600 <= found["treadle_queue_oldest_seconds,conversation"] < 3700
     assert found["treadle_paused_models"] == 1
     assert found["treadle_workers"] == 1
     assert found["treadle_bells"] >= 0
@@ -118,9 +122,9 @@ def test_it_is_read_once_for_all_who_ask_within_a_while(
     monkeypatch.setattr(watch, "_KEPT_SECONDS", 0.0)
     monkeypatch.setattr(watch, "_KEPT_TIMES", 0)
     with closing(Standing(settings)) as standing:
-        assert samples(standing)["treadle_queue_runs"] == 1
+        assert samples(standing)["treadle_queue_runs,conversation"] == 1
         a_run(database, caller.project_id)
-        assert samples(standing)["treadle_queue_runs"] == 2
+        assert samples(standing)["treadle_queue_runs,conversation"] == 2
 
 
 def test_without_postgresql_and_redis_it_says_so_and_no_more(settings: Settings) -> None:
