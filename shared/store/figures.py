@@ -23,7 +23,7 @@ class Figures:
 
 def waiting(tx: Transaction) -> list[Waiting]:
     """Each lane's runs that a worker could take, had it time, and those whose model is left alone
-    for now. Not those in line behind another run of their thread. Read from `runs_in_turn` alone.
+    for now. Not those in line behind another run of their thread. `runs_in_turn` is what it reads.
     """
     found = tx.all(
         Waiting,
