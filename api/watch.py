@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from shared import metrics, queue
 from shared.db import Database, Session
-from shared.errors import SettingsError, Unavailable
+from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store import figures
 
@@ -35,8 +35,6 @@ _POOL_SECONDS = 1.0
 
 def beside(serves: Application, settings: Settings, database: Database) -> Application:
     """`serves`, and on the other port what is to be watched. In a process of gunicorn's."""
-    if settings.metrics_port == settings.port:
-        raise SettingsError("TREADLE_METRICS_PORT must be another port than TREADLE_PORT.")
     registry = CollectorRegistry()
     registry.register(_Processes(None))
     registry.register(Standing(settings))

@@ -249,7 +249,13 @@ class Settings:
                 # An address may hold a password.
                 shown = "" if name.endswith("_URL") else f"; it is {text!r}"
                 raise SettingsError(f"{name} {error}{shown}.") from None
-        return cls(**values)
+        settings = cls(**values)
+        if settings.metrics_port == settings.port:
+            raise SettingsError(
+                f"TREADLE_METRICS_PORT must be another port than TREADLE_PORT; it is"
+                f" {str(settings.port)!r}."
+            )
+        return settings
 
     def require(self, *names: str) -> Self:
         """Raises SettingsError for the first of these settings that was not given."""
