@@ -8,6 +8,7 @@ What PostgreSQL and Redis say of all processes is read here only, not by every w
 asks, on a connection of its own so that a crowded pool can be seen too, and not again for a while.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,11 +25,15 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store import figures
 
+log = logging.getLogger(__name__)
+
 Application = Callable[..., Iterable[bytes]]
 
 # What was read is told for so long, or for so many times as long as reading it took.
 _KEPT_SECONDS = 5.0
 _KEPT_TIMES = 20
+_MOST_KEPT_SECONDS = 30.0
+_PATIENCE_SECONDS = 3.0
 _ANSWER_SECONDS = 4.0
 _POOL_SECONDS = 1.0
 
@@ -67,18 +72,10 @@ class Standing(Collector):
 
     def __init__(self, settings: Settings) -> None:
         self._session = Session(settings.database_url, answer_seconds=_ANSWER_SECONDS)
-        self._lock = threading.Lock()
-        self._told: list[Metric] = []
-        self._until = 0.0
+        self._kept = Kept(self._of_postgresql), Kept(_of_redis)
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            began = time.monotonic()
-            if began >= self._until:
-                self._told = [*self._of_postgresql(), *_of_redis()]
-                took = time.monotonic() - began
-                self._until = time.monotonic() + max(_KEPT_SECONDS, _KEPT_TIMES * took)
-            return self._told
+        return [metric for kept in self._kept for metric in kept.told()]
 
     def close(self) -> None:
         self._session.close()
@@ -96,6 +93,40 @@ class Standing(Collector):
         yield _up(True)
         yield from _waiting(waiting)
         yield from _figured(figured)
+
+
+class Kept:
+    """What was read last, told again for a while. Reading has a thread of its own: whoever asks
+    waits a little for it, and is told what was read before where it takes longer."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+        self._changed = threading.Condition()
+        self._reading = False
+        self._told: list[Metric] = []
+        self._until = 0.0
+
+    def told(self) -> list[Metric]:
+        with self._changed:
+            if not self._reading and time.monotonic() >= self._until:
+                self._reading = True
+                threading.Thread(target=self._read_anew, name="watch", daemon=True).start()
+            self._changed.wait_for(lambda: not self._reading, timeout=_PATIENCE_SECONDS)
+            return self._told
+
+    def _read_anew(self) -> None:
+        began = time.monotonic()
+        try:
+            told = list(self._read())
+        except Exception:
+            log.exception("not read for metrics")
+            told = []
+        took = time.monotonic() - began
+        with self._changed:
+            self._told, self._reading = told, False
+            kept = min(max(_KEPT_SECONDS, _KEPT_TIMES * took), _MOST_KEPT_SECONDS)
+            self._until = time.monotonic() + kept
+            self._changed.notify_all()
 
 
 def _of_redis() -> Iterator[Metric]:

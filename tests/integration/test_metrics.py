@@ -1,12 +1,15 @@
 """What is counted, and what holds for all processes, without processes of their own."""
 
 import re
+import threading
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
 import httpx2
 import pytest
 from flask import Flask
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api import watch
 from api.watch import Standing
@@ -125,6 +128,26 @@ def test_it_is_read_once_for_all_who_ask_within_a_while(
         assert samples(standing)["treadle_queue_runs,conversation"] == 1
         a_run(database, caller.project_id)
         assert samples(standing)["treadle_queue_runs,conversation"] == 2
+
+
+def test_who_asks_does_not_wait_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = GaugeMetricFamily("one", "", value=1), GaugeMetricFamily("two", "", value=2)
+    goes_on = threading.Event()
+
+    def read() -> Iterator[Metric]:
+        if goes_on.wait(30):
+            yield second
+
+    kept = watch.Kept(lambda: [first])
+    monkeypatch.setattr(watch, "_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_KEPT_TIMES", 0)
+    assert kept.told() == [first]
+    kept._read = read
+    monkeypatch.setattr(watch, "_PATIENCE_SECONDS", 0.01)
+    assert kept.told() == [first]
+    monkeypatch.setattr(watch, "_PATIENCE_SECONDS", 30.0)
+    goes_on.set()
+    assert kept.told() == [second]
 
 
 def test_without_postgresql_and_redis_it_says_so_and_no_more(settings: Settings) -> None:
