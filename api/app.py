@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from api import errors, health, limits
+from api import errors, health, limits, metrics, watch
 from api.documentation import page
 from api.documentation.document import Document
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
@@ -70,6 +70,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_describe)
     app.register_blueprint(health.blueprint)
     _mount(app)
+    if settings.metrics_port:
+        app.wsgi_app = watch.beside(app.wsgi_app, settings, database)
     return app
 
 
@@ -98,11 +100,15 @@ def _begin() -> None:
 
 
 def _describe(response: Response) -> Response:
-    ms = int((time.monotonic() - g.started) * 1000)
+    seconds = time.monotonic() - g.started
+    ms = int(seconds * 1000)
     response.headers["x-request-id"] = g.request_id
     response.headers["openai-version"] = "2020-10-01"
     response.headers["openai-processing-ms"] = str(ms)
     limits.tell(response)
+    route = request.url_rule and request.url_rule.rule
+    worked = seconds - g.get("held_seconds", 0.0)
+    metrics.answered(route, request.method, response.status_code, worked)
     _log(response.status_code, ms)
     return response
 

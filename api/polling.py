@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from flask import request
+from flask import g, request
 from werkzeug.http import parse_dict_header
 
+from api import metrics
 from api.runtime import runtime
 from shared.run_state import STOPPED
 from shared.store.runs import Run
@@ -50,10 +51,13 @@ def hold(run_id: str, read: Callable[[], Run], seconds: float) -> tuple[Run, boo
     waiting = runtime().waiting
     if seconds <= 0 or not waiting.enter():
         return read(), False
+    began = time.monotonic()
     try:
-        return _held(run_id, read, time.monotonic() + seconds), True
+        with metrics.HELD_POLLS.track_inprogress():
+            return _held(run_id, read, began + seconds), True
     finally:
         waiting.leave()
+        g.held_seconds = time.monotonic() - began
 
 
 def _held(run_id: str, read: Callable[[], Run], until: float) -> Run:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from api import metrics
 from api.runtime import Runtime, runtime
 from shared import events
 from shared.errors import Unavailable
@@ -108,6 +109,7 @@ def begin(run_id: str, start: Callable[[str], T]) -> tuple[T, Reading]:
         raise Unavailable("As many streams are open here as can be.")
     with ExitStack() as until_started:
         until_started.callback(runtime().waiting.leave)
+        until_started.enter_context(metrics.OPEN_STREAMS.track_inprogress())
         heard = until_started.enter_context(runtime().listener.stream(run_id))
         started = start(run_id)
         return started, Reading(runtime(), heard, until_started.pop_all())

@@ -4,6 +4,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from api.counts import Counts
 from shared import log
 from shared.settings import Settings
 
@@ -20,7 +21,11 @@ class _Log(Logger):
         self.error_log.propagate = True
 
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = [f"{_settings.host}:{_settings.port}"]
+_counts = Counts() if _settings.metrics_port else None
+if _counts:
+    bind.append(f"{_settings.metrics_host}:{_settings.metrics_port}")
+    raw_env = _counts.environment()
 workers = _settings.api_processes
 worker_class = "api.connections.Worker"
 # Held polls and streams are connections that wait.
@@ -33,6 +38,25 @@ loglevel = "warning"
 logger_class = _Log
 # It would leave a directory in the account's home.
 control_socket_disable = True
+
+
+def pre_fork(_: Any, worker: Any) -> None:
+    worker.left_by = _counts.next_left() if _counts else None
+
+
+def post_fork(_: Any, worker: Any) -> None:
+    if _counts and worker.left_by:
+        _counts.take_over(worker.left_by, worker.pid)
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    if _counts:
+        _counts.leave(worker.pid)
+
+
+def on_exit(_: Any) -> None:
+    if _counts:
+        _counts.remove()
 
 
 # The hooks reach the application through the worker: imported here, it would be loaded before

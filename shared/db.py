@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, LiteralString, Self, TypeVar
 
 import orjson
@@ -127,6 +128,13 @@ class Transaction:
             act()
 
 
+@dataclass(frozen=True)
+class Load:
+    in_use: int
+    waiting: int  # for a connection
+    most: int
+
+
 class Database:
     """A pool. Open it in the process that uses it: connections do not survive a fork."""
 
@@ -150,6 +158,12 @@ class Database:
 
     def close(self) -> None:
         self._pool.close(timeout=1)
+
+    def load(self) -> Load:
+        """How busy the pool is now."""
+        found = self._pool.get_stats()
+        in_use = found["pool_size"] - found["pool_available"]
+        return Load(in_use, found["requests_waiting"], found["pool_max"])
 
     def __enter__(self) -> Self:
         return self.open()

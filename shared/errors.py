@@ -70,8 +70,10 @@ class ModelError(TreadleError):
 
     `transient`: a repeat may help. `retry_after`: seconds the model server asked us to wait.
     `quoted`: the model server's own words, part of the message; they may repeat the prompt, so the
-    log has the `reason` without them.
+    log has the `reason` without them. `kind`: one of KINDS, what went wrong.
     """
+
+    KINDS = ("limited", "failed", "refused", "late", "unreached", "malformed")
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class ModelError(TreadleError):
         transient: bool,
         retry_after: float | None = None,
         quoted: str = "",
+        kind: str = "malformed",
     ) -> None:
         super().__init__(message)
         self.message = f"{message}: {quoted}" if quoted else message
@@ -88,3 +91,4 @@ class ModelError(TreadleError):
         self.code = code
         self.transient = transient
         self.retry_after = retry_after
+        self.kind = kind

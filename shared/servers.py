@@ -42,7 +42,8 @@ class Finding:
 
 
 def connections_of_api(settings: Settings) -> int:
-    return settings.api_processes * settings.database_pool
+    watching = 1 if settings.metrics_port else 0
+    return settings.api_processes * (settings.database_pool + watching)
 
 
 def connections_of_worker(settings: Settings) -> int:

@@ -125,6 +125,15 @@ class Settings:
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
     port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")
+    metrics_host: str = _setting(
+        "TREADLE_METRICS_HOST", "127.0.0.1", str, "the address that /metrics is told on"
+    )
+    metrics_port: int = _setting(
+        "TREADLE_METRICS_PORT",
+        0,
+        _whole(0, 65534),
+        "the port that /metrics is told on, by an API or a worker; 0: nowhere",
+    )
     api_processes: int = _setting(
         "TREADLE_API_PROCESSES", 1, _whole(1, 64), "API processes; one per core is plenty"
     )
@@ -240,7 +249,13 @@ class Settings:
                 # An address may hold a password.
                 shown = "" if name.endswith("_URL") else f"; it is {text!r}"
                 raise SettingsError(f"{name} {error}{shown}.") from None
-        return cls(**values)
+        settings = cls(**values)
+        if settings.metrics_port == settings.port:
+            raise SettingsError(
+                f"TREADLE_METRICS_PORT must be another port than TREADLE_PORT; it is"
+                f" {str(settings.port)!r}."
+            )
+        return settings
 
     def require(self, *names: str) -> Self:
         """Raises SettingsError for the first of these settings that was not given."""

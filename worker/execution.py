@@ -25,7 +25,7 @@ from shared.store import claims, messages, model_pauses, run_steps
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
-from worker import outcome, prompt
+from worker import metrics, outcome, prompt
 from worker.budget import Budget
 from worker.connections import Call
 from worker.deltas import Deltas
@@ -50,6 +50,7 @@ class Execution:
 
     def execute(self, run: ClaimedRun) -> None:
         """A run that was just claimed: its next turn."""
+        metrics.CLAIMS.inc()
         with self._lease.holding(run) as call:
             if self._lease.is_one_too_many(run):
                 with self._database.autocommit() as tx:

@@ -30,6 +30,7 @@ class Lease:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self.draining = False
+        self.turned_at = time.monotonic()
         with session.autocommit() as tx:
             self.worker_id = workers.register(tx)
         # The lock goes with its session.
@@ -38,6 +39,10 @@ class Lease:
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="lease", daemon=True).start()
+
+    @property
+    def number_held(self) -> int:
+        return len(self._held)
 
     @contextmanager
     def holding(self, run: Run) -> Generator[Call]:
@@ -84,6 +89,7 @@ class Lease:
     def _run(self) -> None:
         pause = workers.HEARTBEAT_SECONDS
         while not self._stopping.wait(pause):
+            self.turned_at = time.monotonic()
             try:
                 self.beat()
                 pause = workers.HEARTBEAT_SECONDS

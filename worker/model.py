@@ -18,6 +18,7 @@ import orjson
 
 from shared.errors import CallCut, ModelError
 from shared.settings import Settings
+from worker import metrics
 from worker.chunks import (
     LARGEST_ANSWER,
     MOST_TOOL_CALLS,
@@ -88,13 +89,16 @@ class Model:
         Raises ModelError, or CallCut for a cut call.
         """
         body = {**request, "model": self._settings.served_model(request["model"])}
+        label = metrics.model_label(self._settings, body["model"])
         try:
-            with call:
-                return self._ask(body, time.monotonic() + seconds, deltas)
+            with call, metrics.model_call(label):
+                answer = self._ask(body, time.monotonic() + seconds, deltas)
         except ModelError as error:
             if call.was_cut:
                 raise CallCut from error
             raise
+        metrics.answered(label, answer.usage)
+        return answer
 
     def _ask(self, body: dict[str, Any], deadline: float, deltas: Deltas) -> Answer:
         try:
@@ -255,6 +259,7 @@ def _refusal(error: openai.APIStatusError) -> ModelError:
         transient=transient,
         retry_after=retry_after(error.response.headers) if transient else None,
         quoted=_words(error.body),
+        kind="limited" if limited else "failed" if status >= 500 else "refused",
     )
 
 
@@ -266,7 +271,9 @@ def _words(body: Any) -> str:
 
 
 def _too_late() -> ModelError:
-    return ModelError("The model server took too long.", code="server_error", transient=True)
+    return ModelError(
+        "The model server took too long.", code="server_error", transient=True, kind="late"
+    )
 
 
 def _broken(error: BaseException) -> ModelError:
@@ -274,4 +281,5 @@ def _broken(error: BaseException) -> ModelError:
         f"The model server cannot be reached ({type(error).__name__}).",
         code="server_error",
         transient=True,
+        kind="unreached",
     )

@@ -9,6 +9,7 @@ from shared import events, queue
 from shared.db import Database, Session
 from shared.errors import Unavailable
 from shared.settings import Settings
+from worker import watch
 from worker.bell import Bell
 from worker.execution import Execution
 from worker.lease import Lease
@@ -46,6 +47,7 @@ def start(settings: Settings) -> None:
     sweep = Sweep(settings, Session(settings.database_url))
     execution = Execution(settings, database, lease, Model(settings))
     _runtime = Runtime(settings, database, lease, sweep, Bell(settings, database, lease, execution))
+    watch.start(settings, database, lease, sweep)
     lease.start()
     sweep.start()
     log.info("worker started", extra={"worker_id": lease.worker_id})

@@ -3,12 +3,14 @@
 import logging
 import random
 import threading
+import time
 
 from shared import queue
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store import answers, losses, model_pauses, runs, workers
+from worker import metrics
 from worker.model import no_usage
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ class Sweep:
         self._settings = settings
         self._session = session
         self._stopping = threading.Event()
+        self.turned_at = time.monotonic()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="sweep", daemon=True).start()
@@ -33,6 +36,7 @@ class Sweep:
     def _run(self) -> None:
         broken = False
         while not self._stopping.wait(self._settings.sweep_seconds * random.uniform(0.5, 1.0)):
+            self.turned_at = time.monotonic()
             try:
                 with self._session.autocommit() as tx:
                     if broken:
@@ -67,6 +71,7 @@ def sweep(tx: Transaction, settings: Settings) -> None:
         "expired": len(expired),
         "rung": rung,
     }
+    metrics.swept(found)
     if any(found.values()):
         log.info("sweep", extra=found)
 

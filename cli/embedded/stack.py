@@ -52,7 +52,8 @@ class Stack:
         environment = self.environment()
         seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
         api = Api(environment, self.state.log("api"), self.address)
-        self._launch(Worker(environment, self.state.log("worker"), seconds))
+        beside = self._beside(environment)
+        self._launch(Worker(beside, self.state.log("worker"), seconds))
         self._launch(api)
         self._wait_for_model()
         self._wait(api)
@@ -85,6 +86,11 @@ class Stack:
             if not settings.context_tokens:
                 given["TREADLE_CONTEXT_TOKENS"] = str(model.CONTEXT_TOKENS)
         return beyond_proxies(given)
+
+    def _beside(self, environment: dict[str, str]) -> dict[str, str]:
+        """For the worker, whose /metrics are on the port after the API's."""
+        port = self.settings.metrics_port
+        return environment | {"TREADLE_METRICS_PORT": str(port + 1)} if port else environment
 
     def _launch_servers(self) -> list[Part]:
         servers: list[Part] = []

@@ -8,7 +8,7 @@ from typing import Any, LiteralString, TypeVar
 
 from psycopg.types.json import Json
 
-from shared import events, queue
+from shared import events, metrics, queue
 from shared.db import Transaction
 from shared.errors import Conflict
 from shared.ids import new_id
@@ -190,15 +190,19 @@ def _get_in_line(tx: Transaction, thread_id: str) -> bool:
 def _log_end(run: Run) -> None:
     """The one line of each run, whoever ended it. Times are the database's."""
     ended_at = run.completed_at or run.failed_at or run.cancelled_at or run.expires_at
+    code = run.last_error["code"] if run.last_error else None
+    waited_ms = _milliseconds(run.created_at, run.started_at)
+    ms = _milliseconds(run.created_at, ended_at)
+    metrics.run_ended(run.status, code, run.lane, waited_ms, ms)
     log.info(
         "run",
         extra={
             "run_id": run.id,
             "project_id": run.project_id,
             "status": run.status.value,
-            "code": run.last_error and run.last_error["code"],
-            "waited_ms": _milliseconds(run.created_at, run.started_at),
-            "ms": _milliseconds(run.created_at, ended_at),
+            "code": code,
+            "waited_ms": waited_ms,
+            "ms": ms,
             "tokens": run.usage and run.usage["total_tokens"],
             "lapses": run.lapses,
             "model_failures": run.model_failures,
