@@ -65,23 +65,20 @@ def taken(plan: Plan) -> Iterator[Taken]:
         file = stack.enter_context(opened(plan.input, plan.output.absolute().parent))
         options = plan.options(digest_of(file))
         journal.read_job()
-        if plan.restart or journal.job is None:
-            _require_new(plan)
-            job = _new_job(plan, file, options)
-            output = stack.enter_context(closing(Output(plan.output, job.last_line)))
-            output.start()
+        begun = None if plan.restart else journal.job
+        job = _new_job(plan, file, options) if begun is None else begun
+        _require_same(plan, job.options, options)
+        output = stack.enter_context(closing(Output(plan.output, job.last_line)))
+        if begun is None:
+            output.clear()
             journal.start(job)
-            torn = 0
-        else:
-            job = journal.job
-            _require_same(plan, job.options, options)
-            output = stack.enter_context(closing(Output(plan.output, job.last_line)))
-            torn = output.read()
-            journal.read_begun(output)
+        torn = output.read()
+        journal.read_begun(output)
         yield Taken(job, journal, output, _left(plan, file, output), torn)
 
 
 def _new_job(plan: Plan, file: IO[bytes], options: dict[str, Any]) -> Job:
+    _require_new(plan)
     if plan.kind in _KINDS_WITHOUT_MODEL and not plan.has_assistant:
         raise AskError("Say who is to answer: --assistant ID, or --model NAME.")
     found = survey(file, plan.kind, has_assistant=plan.has_assistant)

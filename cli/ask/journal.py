@@ -52,9 +52,11 @@ class Journal:
         self.begun: dict[int, Begun] = {}
         try:
             fcntl.flock(self._records.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             self._records.close()
-            raise AskError(f"Another `treadle ask` is writing {output}.") from None
+            if isinstance(error, BlockingIOError):
+                raise AskError(f"Another `treadle ask` is writing {output}.") from None
+            raise AskError(f"{path} cannot be locked: {error.strerror}.") from None
 
     def close(self) -> None:
         """Leaves no trace where nothing came of it."""
@@ -85,7 +87,8 @@ class Journal:
             if "assistant_id" in told:
                 self.assistant_id = told["assistant_id"]
             elif whole and told["line"] not in answered:
-                self.begun[told.pop("line")] = Begun(**told)
+                line = told.pop("line")
+                self.begun[line] = Begun(**told)
             whole = end
         self._records.cut(whole)
 

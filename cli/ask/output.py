@@ -50,13 +50,12 @@ class Output:
                     self._mark(*told)
         torn = self._records.size - size
         self._records.cut(size)
-        self._begin()
+        if self._as_csv and not self._records.size:
+            self._records.append(_row(_COLUMNS))
         return torn
 
-    def start(self) -> None:
-        """Forgets all that it holds."""
+    def clear(self) -> None:
         self._records.cut(0)
-        self._begin()
         self._records.sync()
         self._records.sync_name()
 
@@ -66,10 +65,6 @@ class Output:
 
     def sync(self) -> None:
         self._records.sync()
-
-    def _begin(self) -> None:
-        if self._as_csv and not self._records.size:
-            self._records.append(_row(_COLUMNS))
 
     def _mark(self, line: int, status: str) -> None:
         self._answered[line] = 1

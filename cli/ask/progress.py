@@ -1,6 +1,7 @@
 """How far a job is: one line that changes on a terminal, a line now and then elsewhere."""
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -16,6 +17,9 @@ _LINE_SECONDS = 10.0
 # Over which the rate is taken.
 _RATE_SECONDS = 30.0
 _TROUBLE_SECONDS = 2.0
+_COLUMNS = 80
+# Also what the terminal showed for Ctrl-C.
+_CLEAR = "\r\x1b[K"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,8 @@ class _Bar(tqdm):
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        return {**super().format_dict, "head": self.head, "words": self.words}
+        shown = {"head": self.head, "words": self.words, "ncols": _columns(self.fp)}
+        return {**super().format_dict, **shown}
 
 
 async def show(state: Callable[[], State], to: IO[str]) -> None:
@@ -66,7 +71,8 @@ async def _draw(state: Callable[[], State], to: IO[str]) -> None:
     tqdm.monitor_interval = 0
     rate, now = Rate(), state()
     form = "{head} {bar:20} {words}"
-    bar = _Bar(total=now.total, file=to, bar_format=form, dynamic_ncols=True, leave=False)
+    # It would look up how large the terminal is, once, and be silent in one that says 0.
+    bar = _Bar(total=now.total, file=to, bar_format=form, leave=False, ncols=1, nrows=2)
     try:
         while True:
             now = state()
@@ -76,6 +82,12 @@ async def _draw(state: Callable[[], State], to: IO[str]) -> None:
             await asyncio.sleep(_TERMINAL_SECONDS)
     finally:
         bar.close()
+        to.write(_CLEAR)
+
+
+def _columns(terminal: IO[str]) -> int:
+    """Some terminals do not know."""
+    return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
 
 
 async def _tell(state: Callable[[], State], to: IO[str]) -> None:

@@ -46,8 +46,11 @@ def opened(name: str, beside: Path) -> Iterator[IO[bytes]]:
             yield file
         return
     with tempfile.TemporaryFile(dir=beside) as kept:
-        while piece := sys.stdin.buffer.read(_PIECE):
-            kept.write(piece)
+        try:
+            while piece := sys.stdin.buffer.read(_PIECE):
+                kept.write(piece)
+        except OSError as error:
+            raise AskError(f"Standard input cannot be kept: {error.strerror}.") from None
         yield kept
 
 

@@ -31,6 +31,10 @@ _LONGEST_PAUSE = 10.0
 _PASSES = {408, 425, 429, 502, 503, 504}
 _MAY_PASS = {409, 500}
 _TRIES = 4
+# A request may be what breaks the server, or whatever stands before it: that is not waited out.
+_LOST = {408, 502, 504}
+_MOST_LOST = 8
+_PROBE = "/assistants?limit=1"
 _LONGEST_REASON = 500
 
 Object = dict[str, Any]
@@ -52,7 +56,8 @@ class Server:
         self.base_url = base_url
         self.trouble: str | None = None
         self._since = 0.0
-        local = urlsplit(base_url).hostname in LOCAL
+        trust = urlsplit(base_url).hostname not in LOCAL  # in proxies
+        verify = httpx2.create_ssl_context(trust_env=trust)
         self._clients = [
             openai.AsyncOpenAI(
                 base_url=base_url,
@@ -60,7 +65,7 @@ class Server:
                 max_retries=0,
                 timeout=_TIMEOUT,
                 default_headers={"OpenAI-Beta": "assistants=v2"},
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not local),
+                http_client=openai.DefaultAsyncHttpxClient(verify=verify, trust_env=trust),
             )
             for _ in range(1 + (in_flight - 1) // _CALLS_PER_CLIENT)
         ]
@@ -86,23 +91,35 @@ class Server:
     ) -> tuple[Object, Mapping[str, str]]:
         """Raises RefusedError, and AskError where no other request could fare better."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
+        lost = 0
         for tried in itertools.count(1):
             try:
                 answer = await self._send(method, path, body, named)
-                found = _parsed(answer.content)
                 self.trouble = None
-                return found, answer.headers
+                return _parsed(answer.content), answer.headers
             except openai.APIStatusError as error:
                 if _is_final(error, tried):
                     self.trouble = None
                     raise self._refusal(error) from None
-                self._trouble(f"it answers {error.status_code}")
                 pause = retry_after(error.response.headers)
+                reason, is_lost = f"it answers {error.status_code}", error.status_code in _LOST
             except openai.APIConnectionError as error:
-                self._trouble(_words_of(error))
-                pause = None
+                pause, reason, is_lost = None, _words_of(error), True
+            self._trouble(reason)
+            if is_lost and tried >= _TRIES and await self._is_there():
+                lost += 1
+                if lost >= _MOST_LOST:
+                    raise RefusedError(0, Failure("no_answer", f"Of the server: {reason}."))
             await asyncio.sleep(_pause(tried) if pause is None else pause + random.random() / 4)
         raise AssertionError("counting does not end")
+
+    async def _is_there(self) -> bool:
+        """Whether it answers others while it does not answer this one."""
+        try:
+            await self._send("GET", _PROBE, None, {})
+        except openai.APIError:
+            return False
+        return True
 
     async def _send(
         self, method: str, path: str, body: Object | None, headers: Mapping[str, str]

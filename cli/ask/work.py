@@ -44,7 +44,7 @@ class Work:
         self._total = total
         self._server = Server(manner.base_url, manner.key, manner.in_flight)
         self.asker = Asker(self._server, journal, manner.retries)
-        self._places = _Places(manner.in_flight * _AHEAD if manner.keep_order else None)
+        self._places = Places(manner.in_flight * _AHEAD if manner.keep_order else None)
 
     def run(self, questions: Iterable[Question | Bad], show_to: IO[str]) -> None:
         """Raises AskError and Interrupted; what was answered by then is in the output."""
@@ -138,7 +138,7 @@ class Work:
         return {"assistant_id": self._journal.assistant_id}
 
 
-class _Places:
+class Places:
     """Who writes when. `most`: how far ahead of the oldest answer that is missing may be asked;
     None where the order does not matter."""
 
