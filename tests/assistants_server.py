@@ -114,6 +114,9 @@ class _Http(ThreadingHTTPServer):
         self.connections.append(connection)
         return connection, address
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Those that were left in the middle of a word."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

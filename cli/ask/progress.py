@@ -70,7 +70,7 @@ async def _draw(state: Callable[[], State], to: IO[str]) -> None:
     tqdm.set_lock(threading.RLock())
     tqdm.monitor_interval = 0
     rate, now = Rate(), state()
-    form = "{head} {bar:20} {words}"
+    form = "{head} |{bar:12}| {words}"
     # It would look up how large the terminal is, once, and be silent in one that says 0.
     bar = _Bar(total=now.total, file=to, bar_format=form, leave=False, ncols=1, nrows=2)
     try:
@@ -106,16 +106,17 @@ def head(now: State) -> str:
 
 
 def words(now: State, rate: float) -> str:
+    """The most telling first: a narrow terminal cuts off the end."""
     left = (now.total - now.done) / rate if rate else None
     told = [
         f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s",
         f"{duration(left)} left" if left is not None else "",
+        f"{now.failed:,} failed" if now.failed else "",
         f"{now.in_flight} in flight",
         f"{amount(now.tokens)} tokens" if now.tokens else "",
-        f"{now.failed:,} failed" if now.failed else "",
     ]
     if now.trouble and now.waited > _TROUBLE_SECONDS:
-        told = [f"waiting {duration(now.waited)} for the server: {now.trouble}", *told[2:]]
+        told = [f"waiting {duration(now.waited)}: {now.trouble}", *told[2:]]
     return "  ".join(filter(None, told))
 
 

@@ -10,7 +10,7 @@ _OPTIONS = (
 )
 _WORDS = ("assistant_id", "model", "instructions")
 _CONTENTS = ("question", "content", "messages")
-_KNOWN = {"custom_id", "metadata", *_CONTENTS, *_WORDS, *_OPTIONS}
+KNOWN = {"custom_id", "metadata", *_CONTENTS, *_WORDS, *_OPTIONS}
 _ROLES = ("user", "assistant")
 
 
@@ -50,7 +50,7 @@ def of_object(line: int, given: Any) -> Question:
     """Of JSON. Raises BadLineError."""
     if not isinstance(given, dict):
         raise BadLineError("is no JSON object")
-    if unknown := sorted(given.keys() - _KNOWN):
+    if unknown := sorted(given.keys() - KNOWN):
         raise BadLineError(f"has {', '.join(map(repr, unknown))}, which means nothing here")
     given = {name: value for name, value in given.items() if value is not None}
     body = _asked(_messages(given))

@@ -102,14 +102,14 @@ class Server:
                     self.trouble = None
                     raise self._refusal(error) from None
                 pause = retry_after(error.response.headers)
-                reason, is_lost = f"it answers {error.status_code}", error.status_code in _LOST
+                reason, is_lost = f"the server answers {error.status_code}", error.status_code in _LOST
             except openai.APIConnectionError as error:
                 pause, reason, is_lost = None, _words_of(error), True
             self._trouble(reason)
             if is_lost and tried >= _TRIES and await self._is_there():
                 lost += 1
                 if lost >= _MOST_LOST:
-                    raise RefusedError(0, Failure("no_answer", f"Of the server: {reason}."))
+                    raise RefusedError(0, Failure("no_answer", f"To this question, {reason}."))
             await asyncio.sleep(_pause(tried) if pause is None else pause + random.random() / 4)
         raise AssertionError("counting does not end")
 
@@ -173,8 +173,8 @@ def _failure(error: openai.APIStatusError) -> Failure:
 
 def _words_of(error: openai.APIConnectionError) -> str:
     if isinstance(error, openai.APITimeoutError):
-        return "it does not answer in time"
-    return f"it cannot be reached ({error.__cause__ or error})"
+        return "the server does not answer in time"
+    return f"the server cannot be reached ({error.__cause__ or error})"
 
 
 def _pause(tried: int) -> float:

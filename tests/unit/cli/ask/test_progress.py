@@ -12,13 +12,13 @@ STATE = State(
 
 def test_the_line_says_how_far_how_fast_and_how_long() -> None:
     assert head(STATE) == "  9,345/100,000   9 %"
-    assert words(STATE, 312.4) == "312/s  4:50 left  64 in flight  1.2M tokens  3 failed"
+    assert words(STATE, 312.4) == "312/s  4:50 left  3 failed  64 in flight  1.2M tokens"
     assert words(replace(STATE, failed=0, tokens=0), 0.0) == "0.0/s  64 in flight"
 
 
 def test_the_line_says_what_is_waited_for() -> None:
-    away = replace(STATE, trouble="it answers 503", waited=75.0)
-    assert words(away, 1.0).startswith("waiting 1:15 for the server: it answers 503  64 in flight")
+    away = replace(STATE, trouble="the server answers 503", waited=75.0)
+    assert words(away, 1.0).startswith("waiting 1:15: the server answers 503  3 failed")
     assert "waiting" not in words(replace(away, waited=0.5), 1.0)
 
 
