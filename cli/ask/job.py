@@ -82,7 +82,7 @@ def _new_job(plan: Plan, file: IO[bytes], options: dict[str, Any]) -> Job:
     if plan.kind in _KINDS_WITHOUT_MODEL and not plan.has_assistant:
         raise AskError("Say who is to answer: --assistant ID, or --model NAME.")
     found = survey(file, plan.kind, has_assistant=plan.has_assistant)
-    if found.count == found.bad_count == 0:
+    if not found.count:
         raise AskError(f"{plan.input} holds no question.")
     if found.bad and not plan.skip_bad:
         raise AskError(_told_bad(plan.input, found))

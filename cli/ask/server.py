@@ -102,7 +102,10 @@ class Server:
                     self.trouble = None
                     raise self._refusal(error) from None
                 pause = retry_after(error.response.headers)
-                reason, is_lost = f"the server answers {error.status_code}", error.status_code in _LOST
+                reason, is_lost = (
+                    f"the server answers {error.status_code}",
+                    error.status_code in _LOST,
+                )
             except openai.APIConnectionError as error:
                 pause, reason, is_lost = None, _words_of(error), True
             self._trouble(reason)
