@@ -35,11 +35,12 @@ class Counts:
 class Asker:
     """`defaults` is what a question is asked with that names no assistant."""
 
-    def __init__(self, server: Server, journal: Journal, retries: int) -> None:
+    def __init__(self, server: Server, journal: Journal, job_id: str, retries: int) -> None:
         self.counts = Counts()
         self.defaults: Object = {}
         self._server = server
         self._journal = journal
+        self._job_id = job_id
         self._retries = retries
 
     async def ask(self, question: Question) -> Answer:
@@ -66,14 +67,12 @@ class Asker:
             await asyncio.sleep(_AGAIN_SECONDS * attempt)
 
     async def _begin(self, question: Question, attempt: int) -> Begun:
-        job = self._journal.job
-        assert job is not None
         body = question.body
         if "assistant_id" not in body:
             body = {**self.defaults, **body}
         try:
             run = await self._server.post(
-                "/threads/runs", body, Idempotency_Key=f"{job.id}-{question.line}-{attempt}"
+                "/threads/runs", body, Idempotency_Key=f"{self._job_id}-{question.line}-{attempt}"
             )
         except RefusedError as error:
             if error.status == 404 and "assistant_id" not in question.body:

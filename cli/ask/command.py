@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from cli.ask.address import address
 from cli.ask.answers import COMPLETED
-from cli.ask.errors import Interrupted
+from cli.ask.errors import InterruptError
 from cli.ask.job import Plan, Taken, taken
 from cli.ask.progress import amount, duration
 from cli.ask.reading import FORMATS, format_of
@@ -17,6 +17,7 @@ from cli.ask.work import Manner, Work
 from shared.errors import TreadleError
 
 _MOST_IN_FLIGHT = 1000
+_GOES_ON = "The same command goes on from here."
 _GIVEN = ("assistant", "model", "instructions")
 
 
@@ -73,10 +74,10 @@ def ask(context: click.Context, questions: str, output: Path, **typed: Any) -> N
     """
     try:
         sys.exit(_ask(questions, output, typed, _is_typed(context, "key")))
-    except Interrupted as error:
-        _end(f"{error} The same command goes on from here.", error.status)
+    except InterruptError as error:
+        _end(f"{error} {_GOES_ON}", error.status)
     except KeyboardInterrupt:
-        _end("Interrupted before anything was asked.", 130)
+        _end(f"Interrupted. {_GOES_ON}", 130)
     except TreadleError as error:
         _end(str(error), 2)
 
@@ -113,12 +114,13 @@ def _work(taken: Taken, manner: Manner, output: Path) -> int:
     before = sum(taken.output.statuses.values())
     if before:
         _say(f"{before:,} of {taken.job.count:,} are answered already.")
-    work = Work(manner, taken.journal, taken.output, taken.job.count)
+    work = Work(manner, taken)
     try:
         if before < taken.job.count:
-            work.run(taken.questions, sys.stderr)
+            work.run(sys.stderr)
     finally:
-        click.echo(_summary(work, before, output))
+        if work.state().done or work.asker.counts.asked:
+            click.echo(_summary(work, before, output))
     return int(work.state().failed > 0)
 
 

@@ -9,7 +9,7 @@ class AskError(TreadleError):
     """One sentence for whoever asks. What was answered until then is kept."""
 
 
-class Interrupted(TreadleError):  # noqa: N818
+class InterruptError(TreadleError):
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(f"Interrupted by {number.name}.")
         self.status = 128 + number

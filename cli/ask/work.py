@@ -10,9 +10,8 @@ from typing import IO
 
 from cli.ask.answers import COMPLETED, Answer, not_asked
 from cli.ask.asking import Asker, require_assistant
-from cli.ask.errors import AskError, Interrupted
-from cli.ask.journal import Journal
-from cli.ask.output import Output
+from cli.ask.errors import AskError, InterruptError
+from cli.ask.job import Taken
 from cli.ask.progress import State, show
 from cli.ask.questions import Bad, Question
 from cli.ask.server import Object, RefusedError, Server
@@ -35,22 +34,21 @@ class Manner:
 
 
 class Work:
-    def __init__(self, manner: Manner, journal: Journal, output: Output, total: int) -> None:
+    def __init__(self, manner: Manner, taken: Taken) -> None:
         self.tokens = 0
         self.seconds = 0.0
         self._manner = manner
-        self._journal = journal
-        self._output = output
-        self._total = total
+        self._job, self._journal, self._output = taken.job, taken.journal, taken.output
+        self._questions = taken.questions
         self._server = Server(manner.base_url, manner.key, manner.in_flight)
-        self.asker = Asker(self._server, journal, manner.retries)
+        self.asker = Asker(self._server, self._journal, self._job.id, manner.retries)
         self._places = Places(manner.in_flight * _AHEAD if manner.keep_order else None)
 
-    def run(self, questions: Iterable[Question | Bad], show_to: IO[str]) -> None:
-        """Raises AskError and Interrupted; what was answered by then is in the output."""
+    def run(self, show_to: IO[str]) -> None:
+        """Raises AskError and InterruptError; what was answered by then is in the output."""
         began = time.monotonic()
         try:
-            asyncio.run(self._run(questions, show_to))
+            asyncio.run(self._run(show_to))
         finally:
             self.seconds = time.monotonic() - began
             self._sync()
@@ -63,7 +61,7 @@ class Work:
     def state(self) -> State:
         done = sum(self.statuses.values())
         return State(
-            total=self._total,
+            total=self._job.count,
             done=done,
             failed=done - self.statuses.get(COMPLETED, 0),
             tokens=self.tokens,
@@ -72,25 +70,26 @@ class Work:
             waited=self._server.waited(),
         )
 
-    async def _run(self, questions: Iterable[Question | Bad], show_to: IO[str]) -> None:
+    async def _run(self, show_to: IO[str]) -> None:
         interrupts = _interruptible()
         try:
-            await self._work(questions, show_to)
+            try:
+                await self._work(show_to)
+            finally:
+                await self._server.close()
         except asyncio.CancelledError:
-            raise Interrupted(interrupts[0]) from None
+            raise InterruptError(interrupts[0]) from None
         except BaseExceptionGroup as group:
             raise _first(group) from None
-        finally:
-            await self._server.close()
 
-    async def _work(self, questions: Iterable[Question | Bad], show_to: IO[str]) -> None:
+    async def _work(self, show_to: IO[str]) -> None:
         async with asyncio.TaskGroup() as around:
             beside = [
                 around.create_task(show(self.state, show_to)),
                 around.create_task(self._sync_often()),
             ]
             self.asker.defaults = await self._defaults()
-            numbered = enumerate(questions)
+            numbered = enumerate(self._questions)
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._manner.in_flight):
                     group.create_task(self._ask_in_turn(numbered))
@@ -119,18 +118,17 @@ class Work:
     async def _defaults(self) -> Object:
         """What a question is asked with that names no assistant. The first word to the server: a
         wrong address or key is found out before anything is asked."""
-        job, given = self._journal.job, self._manner.given
-        assert job is not None
+        given = self._manner.given
         if "assistant" in given:
             await require_assistant(self._server, given["assistant"])
             rest = {name: given[name] for name in ("model", "instructions") if name in given}
             return {"assistant_id": given["assistant"], **rest}
         try:
-            if job.assistant is None:
+            if self._job.assistant is None:
                 await self._server.get("/assistants?limit=1")
                 return {}
             if self._journal.assistant_id is None:
-                made = await self._server.post("/assistants", job.assistant)
+                made = await self._server.post("/assistants", self._job.assistant)
                 self._journal.tell_assistant(str(made["id"]))
         except (RefusedError, KeyError) as error:
             url = self._server.base_url

@@ -197,7 +197,7 @@ def test_a_wrong_key_ends_it_at_once_with_one_sentence(server: AssistantsServer)
     result = run(write_questions("Why?"), "-o", "a.jsonl", "--model", "m", "--key", "wrong")
     assert result.exit_code == 2
     said = f"treadle ask: {server.base_url} refuses the key: Incorrect API key.\n"
-    assert result.stderr == said
+    assert result.output == said
 
 
 def test_an_unknown_assistant_ends_it_at_once_with_one_sentence(server: AssistantsServer) -> None:
