@@ -24,6 +24,7 @@ class AskedRun:
     question: str
     fate: str
     body: Body
+    headers: dict[str, str]
     polls: int = 0
 
     def shown(self) -> Body:
@@ -87,10 +88,11 @@ class AssistantsServer:
     def asked(self) -> list[str]:
         return [run.question for run in self.runs]
 
-    def begin(self, body: Body) -> Body:
+    def begin(self, body: Body, headers: dict[str, str]) -> Body:
         question = body["thread"]["messages"][-1]["content"]
         fates = self.fates.get(question, [])
-        run = AskedRun(f"r{len(self.runs)}", question, fates.pop(0) if fates else "completed", body)
+        fate = fates.pop(0) if fates else "completed"
+        run = AskedRun(f"r{len(self.runs)}", question, fate, body, headers)
         self.runs.append(run)
         return {"id": run.id, "thread_id": f"thread_{run.id}", "status": "queued"}
 
@@ -170,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         if script.refusals:
             self._send(*script.refusals.pop(0))
             return None
-        return script.begin(body)
+        return script.begin(body, {name.lower(): value for name, value in self.headers.items()})
 
     def _poll(self, run: AskedRun) -> Body:
         held = self.server.script.held

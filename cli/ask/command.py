@@ -110,7 +110,7 @@ def _ask(questions: str, output: Path, typed: dict[str, Any], key_is_typed: bool
 
 def _work(taken: Taken, manner: Manner, output: Path) -> int:
     if taken.torn:
-        _say(f"{output} had a torn end, {taken.torn:,} bytes; it is asked for again.")
+        _say(f"{output} had a torn end: {taken.torn:,} bytes are cut off, and fetched again.")
     before = sum(taken.output.statuses.values())
     if before:
         _say(f"{before:,} of {taken.job.count:,} are answered already.")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,15 @@ def test_a_run_that_the_server_failed_is_tried_again_and_others_are_not(
     assert sorted(server.asked()) == ["a", "a", "b", "b", "c"]
 
 
+def test_each_run_is_asked_for_in_the_lane_of_batches_under_a_key_of_its_own(
+    server: AssistantsServer,
+) -> None:
+    server.fates["a"] = ["failed:server_error"]
+    answered(write_questions("a", "b"), "--model", "m")
+    assert {run.headers["treadle-lane"] for run in server.runs} == {"batch"}
+    assert len({run.headers["idempotency-key"] for run in server.runs}) == 3
+
+
 def test_an_incomplete_answer_is_kept_with_its_reason(server: AssistantsServer) -> None:
     server.fates["Why?"] = ["incomplete"]
     (line,) = answered(write_questions("Why?"), "--model", "m", status=1)
@@ -266,6 +276,24 @@ def test_a_torn_end_is_cut_off_and_its_answer_fetched_and_not_asked_again(
     Path("a.jsonl").unlink()
     assert answered("q.txt", "--model", "m", "--in-flight", "1") == whole
     assert server.asked() == ["a", "b", "c"]
+
+
+def test_a_disk_that_takes_no_more_ends_it_with_a_sentence_and_nothing_is_lost(
+    server: AssistantsServer,
+) -> None:
+    arguments = (write_questions(*map(str, range(60))), "-o", "a.jsonl", "--model", "m")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, hard))
+    try:
+        full = run(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.exit_code == 2
+    assert "a.jsonl cannot be written: File too large." in full.stderr
+    assert "a.jsonl had a torn end" in run(*arguments).stderr
+    answers = {line["custom_id"]: line["answer"] for line in read("a.jsonl")}
+    assert answers == {str(n + 1): f"You said: {n}" for n in range(60)}
+    assert len(server.runs) == len(read("a.jsonl")) == 60
 
 
 def test_a_torn_journal_only_forgets_what_was_torn(server: AssistantsServer) -> None:
