@@ -16,6 +16,10 @@ from shared.errors import SettingsError, TreadleError
 from shared.schema import migrate
 from shared.settings import Settings
 
+# A program of its own: no other command is to wait for the client to be loaded. Whatever lies in
+# the caller's own directory is none of it.
+ASK = ("-P", "-m", "cli.ask")
+
 
 class Commands(click.Group):
     """Errors with a name are one sentence, never a traceback."""
@@ -49,6 +53,11 @@ def main() -> None:
         treadle keys create "first key"
         treadle api
         treadle worker
+
+    Then, with 100,000 questions in a file:
+
+    \b
+        treadle ask questions.txt -o answers.jsonl --model gpt-4o
 
     All settings are environment variables; the README lists them.
     """
@@ -84,6 +93,13 @@ def worker() -> None:
     Needs DATABASE_URL, REDIS_URL and TREADLE_MODEL_BASE_URL. Run as many as you like.
     """
     _become(*programs.WORKER)
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ask(arguments: tuple[str, ...]) -> None:
+    """Ask all questions of a file: none twice, none lost."""
+    _become(*ASK, *arguments)
 
 
 @main.command(name="migrate")
