@@ -18,14 +18,22 @@ T = TypeVar("T")
 
 
 class Outbox(Generic[T]):
-    """`deliver` gets what has gathered since its last call, oldest first, at most `batch` items."""
+    """`deliver` gets what has gathered since its last call, oldest first, at most `batch` items;
+    what comes within `rest_seconds` of a delivery gathers for the next."""
 
     def __init__(
-        self, name: str, deliver: Callable[[list[T]], None], *, size: int = 10_000, batch: int = 500
+        self,
+        name: str,
+        deliver: Callable[[list[T]], None],
+        *,
+        size: int = 10_000,
+        batch: int = 500,
+        rest_seconds: float = 0.0,
     ) -> None:
         self._name = name
         self._deliver = deliver
         self._batch = batch
+        self._rest_seconds = rest_seconds
         self._waiting: deque[T] = deque(maxlen=size)
         self._changed = threading.Condition()
         self._delivering = False
@@ -66,3 +74,5 @@ class Outbox(Generic[T]):
                     "outbox dropped items",
                     extra={"outbox": self._name, "items": len(items), "error": repr(error)},
                 )
+            if self._rest_seconds:
+                time.sleep(self._rest_seconds)
