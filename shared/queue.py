@@ -20,7 +20,7 @@ from shared.settings import Settings
 TASK = "treadle.answer_bell"
 NAME = "treadle"
 # Who hears one takes all runs that wait, as far as there is room, so a crowd needs no bell each.
-_RUNS_PER_BELL = 8
+RUNS_PER_BELL = 8
 _REST_SECONDS = 0.008
 
 celery = Celery("treadle", set_as_current=False)
@@ -51,9 +51,10 @@ def configure(settings: Settings) -> None:
     )
 
 
-def ring(bells: int = 1) -> None:
-    """Returns at once. A bell that Redis does not take is rung again by the sweep."""
-    _outbox.put(bells)
+def ring(runs: int = 1) -> None:
+    """For so many runs. Returns at once. A bell that Redis does not take is rung again by the
+    sweep."""
+    _outbox.put(runs)
 
 
 def waiting() -> int | None:
@@ -70,9 +71,9 @@ def flush(seconds: float) -> bool:
     return _outbox.flush(seconds)
 
 
-def _deliver(rings: list[int]) -> None:
+def _deliver(runs: list[int]) -> None:
     with celery.producer_or_acquire() as producer:
-        for _ in range(-(-sum(rings) // _RUNS_PER_BELL)):
+        for _ in range(-(-sum(runs) // RUNS_PER_BELL)):
             celery.send_task(
                 TASK, producer=producer, retry=False, ignore_result=True, argsrepr="", kwargsrepr=""
             )

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # Rows per round: a large loss is mended over several rounds, not in one long statement.
 _MOST = 500
-_MOST_BELLS = 2000
+_MOST_WAITING = 2000
 
 
 class Sweep:
@@ -77,12 +77,14 @@ def sweep(tx: Transaction, settings: Settings) -> None:
 
 
 def _ring_for_the_forgotten(tx: Transaction) -> int:
-    """Bells are alike: as many are rung as runs wait beyond the bells that still hang."""
-    runs_waiting = runs.count_claimable(tx, _MOST_BELLS)
+    """Bells are alike: it is rung for as many runs as wait beyond the bells that still hang."""
+    runs_waiting = runs.count_claimable(tx, _MOST_WAITING)
     if not runs_waiting:
         return 0
     bells_waiting = queue.waiting()
-    missing = 0 if bells_waiting is None else max(0, runs_waiting - bells_waiting)
+    if bells_waiting is None:
+        return 0
+    missing = max(0, runs_waiting - queue.RUNS_PER_BELL * bells_waiting)
     if missing:
         tx.after_commit(queue.ring, missing)
     return missing

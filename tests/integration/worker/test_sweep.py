@@ -135,21 +135,24 @@ def test_a_run_whose_time_is_over_expires_from_every_active_status(
     assert (expired.status, expired.worker_id) == (RunStatus.EXPIRED, None)
 
 
-def test_as_many_bells_are_rung_as_runs_wait_beyond_the_bells_that_hang(
+def hanging() -> int | None:
+    assert queue.flush(5)
+    return queue.waiting()
+
+
+def test_bells_are_rung_for_the_runs_that_wait_beyond_those_whose_bells_hang(
     database: Database, settings: Settings, caller: Caller
 ) -> None:
-    for _ in range(5):
+    for _ in range(17):
         a_run(database, caller.project_id)
-    assert queue.flush(5)
-    assert queue.waiting() == 5
+    # Those that are rung in one moment share a bell, so how many hang is a matter of the moment.
+    assert hanging() in range(3, 18)
     with queue.celery.connection_or_acquire() as connection:
-        connection.default_channel.client.ltrim(queue.NAME, 0, 1)
+        connection.default_channel.client.ltrim(queue.NAME, 0, 0)
     round_of(database, settings)
-    assert queue.flush(5)
-    assert queue.waiting() == 5
+    assert hanging() == 3
     round_of(database, settings)
-    assert queue.flush(5)
-    assert queue.waiting() == 5
+    assert hanging() == 3
 
 
 def test_one_worker_sweeps_in_each_period(database: Database) -> None:
