@@ -3,12 +3,22 @@ its answer, for one that brings nothing of its request, and for the rest of a bo
 wants. Each would hold its greenlet, and what that holds, for as long as it likes."""
 
 import errno
+import logging
+from contextlib import suppress
 from typing import Any
 
 import gevent
+import orjson
 from gevent import socket
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.ggevent import GeventWorker
+
+log = logging.getLogger(__name__)
 
 # Of a body that was refused unread: so much is taken, for so long, before the connection ends.
 # Most clients read their answer only when all is sent.
@@ -37,7 +47,29 @@ class Connection(socket.socket):
         return gevent.Timeout(self.idle_seconds, error)
 
 
+# What is no HTTP is refused before any application sees it; all of the rest is 400.
+_STATUSES = {
+    LimitRequestLine: "414 URI Too Long",
+    LimitRequestHeaders: "431 Request Header Fields Too Large",
+    ExpectationFailed: "417 Expectation Failed",
+}
+
+
 class Worker(GeventWorker):
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        status = next(
+            (line for kind, line in _STATUSES.items() if isinstance(exc, kind)), "400 Bad Request"
+        )
+        log.info("not http", extra={"status": int(status[:3]), "error": type(exc).__name__})
+        error = {"message": "The request is not valid HTTP.", "type": "invalid_request_error"}
+        body = orjson.dumps({"error": {**error, "param": None, "code": None}})
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        with suppress(OSError):
+            client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = Connection(fileno=client.detach())
         connection.idle_seconds = self.cfg.keepalive
