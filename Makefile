@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check setup lock licences
+.PHONY: help run test faults bench check setup lock licences
 
 bootstrap := python3 deploy/bootstrap.py
 
@@ -14,6 +14,9 @@ test: ## set up and run all tests; ARGS="-k sentence" goes to pytest
 
 faults: ## hurt a running Treadle in every way, by SEEDS=3 schedules; a table of what came of it
 	@$(bootstrap) faults --seeds $(or $(SEEDS),3) $(ARGS)
+
+bench: ## measure: runs a second, CPU of a run, first words; ARGS="--only streams --json figures.json"
+	@$(bootstrap) bench $(ARGS)
 
 check: ## format, lint, types, imports, dependencies, migrations, licences, known vulnerabilities
 	@$(bootstrap) check

@@ -1,4 +1,4 @@
-"""From a bare Python 3 to a running Treadle: `bootstrap.py run|test|faults|check|setup|...`.
+"""From a bare Python 3 to a running Treadle: `bootstrap.py run|test|faults|bench|check|setup|...`.
 
 Needs Python >= 3.8 with pip, or uv. Everything goes into `.venv` and `.tools` of the checkout, in
 the versions and with the hashes of requirements.lock. Nothing is installed twice.
@@ -78,6 +78,13 @@ def faults(rest: list[str]) -> int:
     return become("python", "-m", "tests.faults", *rest)
 
 
+def bench(rest: list[str]) -> int:
+    """`--only streams --times 5 --json figures.json`."""
+    install({"embedded", "dev"})
+    os.chdir(ROOT)
+    return become("python", "-m", "tests.bench", *rest)
+
+
 def check(_: list[str]) -> int:
     install({"embedded", "dev"})
     os.chdir(ROOT)
@@ -102,7 +109,7 @@ def lock(rest: list[str]) -> int:
     return subprocess.call(command, cwd=ROOT, env=uv_environment())
 
 
-COMMANDS = {one.__name__: one for one in (run, test, faults, check, setup, lock, licences)}
+COMMANDS = {one.__name__: one for one in (run, test, faults, bench, check, setup, lock, licences)}
 
 
 def parts_to_run(environ) -> set[str]:

@@ -1,0 +1,98 @@
+"""`python -m tests.bench`: each workload several times, the medians of its figures, and the ratios
+between them. Written as JSON too where `--json` says so.
+
+Nothing here is asserted but that each answer is its own question's: speed is not a test.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tests.bench import plot
+from tests.bench.stage import Stage, stage
+from tests.bench.workloads import LARGE, WORKLOADS, Figures, Workload
+
+_CROWD = "64 clients, model 0 ms"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--times", type=int, default=3, help="how often each is played")
+    parser.add_argument("--only", default="", help="workloads whose name contains this")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--plot", type=Path, help="where to draw the CPU of a run, as SVG")
+    asked = parser.parse_args(arguments)
+    found: dict[str, Figures] = {}
+    for one, figures in _measured(asked.only, asked.times):
+        found[one.name] = figures
+        shown = ", ".join(f"{name} {_number(value)}" for name, value in figures.items())
+        say(f"{one.name}: {shown}")
+    for line in _ratios(found):
+        say(line)
+    if asked.json:
+        about = {"machine": platform.platform(), "cores": os.cpu_count(), "times": asked.times}
+        asked.json.write_text(json.dumps({**about, "figures": found}, indent=1))
+    if asked.plot and _CROWD in found:
+        _draw(asked.plot, found)
+    return 0
+
+
+def _measured(only: str, times: int) -> Iterator[tuple[Workload, Figures]]:
+    chosen = [one for one in WORKLOADS if only in one.name]
+    if chosen:
+        with stage() as there:
+            for one in chosen:
+                yield one, _medians(one, there, times)
+    if only in LARGE.name:
+        with stage(concurrency=1000) as there:
+            yield LARGE, LARGE.play(there)
+    two = "two workers, 64 clients, model 0 ms"
+    if only in two:
+        with stage(workers=2) as there:
+            crowd = next(one for one in WORKLOADS if one.name == _CROWD)
+            yield Workload(two, crowd.play), _medians(crowd, there, times)
+
+
+def _medians(one: Workload, there: Stage, times: int) -> Figures:
+    played = [one.play(there) for _ in range(times)]
+    return {name: median(figures[name] for figures in played) for name in played[0]}
+
+
+def _ratios(found: dict[str, Figures]) -> Iterator[str]:
+    crowd, many = found.get(_CROWD), found.get("256 clients, model 0 ms")
+    call = found.get("a bare model call, one client")
+    if crowd and many:
+        yield f"256 clients to 64: {many['runs/s'] / crowd['runs/s']:.2f} of the runs"
+    if crowd and call:
+        yield f"a run to a bare model call: {crowd['CPU ms'] / call['CPU ms']:.1f} of the CPU"
+
+
+def _draw(path: Path, found: dict[str, Figures]) -> None:
+    crowds = [(1, "1 client"), (64, "64 clients"), (256, "256 clients")]
+    lines = {
+        part: [
+            (float(count), figures[f"CPU ms {part}"])
+            for count, name in crowds
+            if (figures := found.get(f"{name}, model 0 ms"))
+        ]
+        for part in ("api", "worker", "postgresql", "redis")
+    }
+    plot.write(path, "CPU of a run by part", "clients", "ms", lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

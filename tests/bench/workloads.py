@@ -1,0 +1,198 @@
+"""The workloads: each gives figures by name. Seconds are of the wall, CPU is milliseconds for each
+run by group of processes. All answers are held against their questions."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+import openai
+
+from tests.bench import clients, cpu
+from tests.bench.clients import Asking, Told
+from tests.bench.http import Connection
+from tests.bench.stage import Stage
+
+Figures = dict[str, float]
+
+_WARM_SECONDS = 2.0
+_SECONDS = 6.0
+_DRAINED = 5000
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    play: Callable[[Stage], Figures]
+
+
+def crowd(count: int, model: str) -> Callable[[Stage], Figures]:
+    """So many clients, each asking one question after the other."""
+
+    def play(stage: Stage) -> Figures:
+        asking = _asking(stage, model)
+        asyncio.run(clients.crowd(asking, count, _WARM_SECONDS))
+        before, began = cpu.milliseconds(stage.groups), time.perf_counter()
+        told = asyncio.run(clients.crowd(asking, count, _SECONDS))
+        seconds = time.perf_counter() - began
+        used = cpu.milliseconds(stage.groups)
+        _require_right(told)
+        runs = len(told.took)
+        each = {name: (used[name] - before[name]) / runs for name in used}
+        return {
+            "runs/s": runs / seconds,
+            "p50 ms": told.median * 1000,
+            "p95 ms": told.percentile(95) * 1000,
+            "CPU ms": sum(each[name] for name in ("api", "worker", "postgresql", "redis")),
+            **{f"CPU ms {name}": value for name, value in each.items()},
+        }
+
+    return play
+
+
+def streams(stage: Stage) -> Figures:
+    """64 streams at once, again and again: the first word, above what the model itself takes."""
+    asking, told = _asking(stage, "echo-100"), Told()
+
+    async def one(number: int) -> None:
+        async with Connection(asking.port, asking.secret) as http:
+            for turn in range(4):
+                await clients.stream(asking, f"{number}.{turn}, and what then?", http, told)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one(number) for number in range(64)))
+
+    asyncio.run(all_of_them())
+    _require_right(told)
+    return {"first word ms": (median(told.first_words) - 0.1) * 1000}
+
+
+def drain(stage: Stage) -> Figures:
+    """5,000 runs at once, and beside them a conversation of the same key."""
+    asking = _asking(stage, "echo")
+    idle = asyncio.run(clients.crowd(asking, 1, _SECONDS))
+    batch = replace(asking, fields="Treadle-Lane: batch\r\n")
+    told = Told()
+
+    async def play() -> tuple[float, Told]:
+        async with asyncio.TaskGroup() as group:
+            created = [group.create_task(_create(batch, _DRAINED // 16, n)) for n in range(16)]
+        began = time.perf_counter()
+        beside = asyncio.create_task(clients.keep_asking(asking, "beside", _never(), told))
+        await asyncio.gather(*(_until_ended(asking, task.result()) for task in created))
+        seconds = time.perf_counter() - began
+        beside.cancel()
+        return seconds, told
+
+    began = time.perf_counter()
+    drained, told = asyncio.run(play())
+    whole = time.perf_counter() - began
+    _require_right(told)
+    return {
+        "runs/s from the first": _DRAINED / whole,
+        "runs/s when all are there": _DRAINED / drained,
+        "beside p50 ms": told.median * 1000,
+        "idle p50 ms": idle.median * 1000,
+        "beside / idle": told.median / idle.median,
+    }
+
+
+def in_flight(stage: Stage) -> Figures:
+    """1,000 runs whose model takes 10 s, in one worker."""
+    asking = _asking(stage, "echo-10000")
+
+    async def play() -> list[tuple[str, str]]:
+        parts = await asyncio.gather(*(_create(asking, 100, n) for n in range(10)))
+        return [run for part in parts for run in part]
+
+    began = time.perf_counter()
+    runs = asyncio.run(play())
+    time.sleep(max(0.0, 9.0 - (time.perf_counter() - began)))
+    megabytes = cpu.megabytes([stage.workers[0].pid])
+    asyncio.run(_until_ended(asking, runs))
+    return {"seconds": time.perf_counter() - began, "worker MB": megabytes}
+
+
+def polls(stage: Stage) -> Figures:
+    """GET of an ended run, 32 connections."""
+    asking = _asking(stage, "echo")
+
+    async def play() -> tuple[int, float]:
+        async with Connection(asking.port, asking.secret) as http:
+            thread_id, run_id = await clients.create(asking, "Done?", http)
+        await _until_ended(asking, [(thread_id, run_id)])
+        path, until, count = f"/v1/threads/{thread_id}/runs/{run_id}", time.monotonic() + 4, 0
+
+        async def one() -> None:
+            nonlocal count
+            async with Connection(asking.port, asking.secret) as http:
+                while time.monotonic() < until:
+                    await http.call("GET", path)
+                    count += 1
+
+        began = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(32)))
+        return count, time.perf_counter() - began
+
+    before = cpu.milliseconds(stage.groups)
+    count, seconds = asyncio.run(play())
+    used = cpu.milliseconds(stage.groups)
+    return {"GET/s": count / seconds, "CPU ms api": (used["api"] - before["api"]) / count}
+
+
+def model_call(stage: Stage) -> Figures:
+    """The floor: the model server asked by the openai client, by nobody else and for nobody."""
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{stage.model_port}/v1", api_key="none")
+    before, began, calls = time.process_time(), time.perf_counter(), 500
+    for number in range(calls):
+        client.chat.completions.create(
+            model="echo", messages=[{"role": "user", "content": f"{number}?"}]
+        )
+    return {
+        "calls/s": calls / (time.perf_counter() - began),
+        "CPU ms": (time.process_time() - before) * 1000 / calls,
+    }
+
+
+WORKLOADS = (
+    Workload("a bare model call, one client", model_call),
+    Workload("1 client, model 0 ms", crowd(1, "echo")),
+    Workload("64 clients, model 0 ms", crowd(64, "echo")),
+    Workload("256 clients, model 0 ms", crowd(256, "echo")),
+    Workload("64 clients, model 500 ms", crowd(64, "echo-500")),
+    Workload("64 streams", streams),
+    Workload("5,000 runs at once", drain),
+    Workload("GET of a run", polls),
+)
+LARGE = Workload("1,000 runs in flight, model 10 s", in_flight)
+
+
+async def _create(asking: Asking, count: int, number: int) -> list[tuple[str, str]]:
+    async with Connection(asking.port, asking.secret) as http:
+        return [await clients.create(asking, f"{number}.{n}?", http) for n in range(count)]
+
+
+async def _until_ended(asking: Asking, runs: list[tuple[str, str]]) -> None:
+    async with Connection(asking.port, asking.secret) as http:
+        for thread_id, run_id in runs:
+            path, status = f"/v1/threads/{thread_id}/runs/{run_id}", "queued"
+            while status in ("queued", "in_progress"):
+                run = await http.call("GET", path, fields=clients.HELD)
+                status = run["status"]
+            if status != "completed":
+                raise ValueError(f"{run_id} {status}")
+
+
+def _asking(stage: Stage, model: str) -> Asking:
+    port, secret = stage.ports[0], stage.secrets[0]
+    return Asking(port, secret, asyncio.run(clients.an_assistant(port, secret, model)))
+
+
+def _never() -> float:
+    return time.monotonic() + 3600
+
+
+def _require_right(told: Told) -> None:
+    if told.errors:
+        raise ValueError(f"{len(told.errors)} wrong: {told.errors[:3]}")
