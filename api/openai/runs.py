@@ -25,7 +25,8 @@ from api.polling import asked_to_hold, hold, poll_after_ms
 from api.repeats import is_retry, once, sent
 from api.runtime import runtime, single, transaction
 from shared.db import Transaction
-from shared.store import run_steps, runs, threads
+from shared.run_state import RunStatus
+from shared.store import lanes, run_steps, runs, threads
 from shared.store.pages import PageRequest
 from shared.store.run_steps import RunStep
 
@@ -116,7 +117,11 @@ def get_run(thread_id: str, run_id: str) -> Any:
             return runs.get(tx, project, thread_id, run_id)
 
     run, held = hold(run_id, read, asked_to_hold())
-    return _answer(run, held=held)
+    response = _answer(run, held=held)
+    if run.status is RunStatus.QUEUED:
+        with single() as tx:
+            response.headers.extend(_how_it_waits(lanes.ahead_of(tx, run)))
+    return response
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>", methods=["POST"])
@@ -216,6 +221,16 @@ def _completed_by(given: ToolOutputs, steps: list[RunStep]) -> int:
 
 def _name(run: runs.Run) -> dict[str, str]:
     return {"thread_id": run.thread_id, "run_id": run.id}
+
+
+def _how_it_waits(ahead: lanes.Ahead | None) -> dict[str, str]:
+    """For a run that waits for a worker; nothing for one that waits for the end of another."""
+    if ahead is None:
+        return {}
+    return {
+        "Treadle-Queue-Position": f"{ahead.runs + 1}",
+        "Treadle-Queue-Seconds": f"{ahead.waited_seconds:.1f}",
+    }
 
 
 def _answer(run: runs.Run, *, held: bool = False) -> Response:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from shared.db import Transaction
-from shared.store.runs import BATCH, CLAIMABLE, CONVERSATION
+from shared.store.runs import BATCH, CLAIMABLE, CONVERSATION, Run
 
 _MAY_BE_CLAIMED: LiteralString = (
     CLAIMABLE + " AND (lapses < %(last_chance)s OR NOT EXISTS (SELECT FROM runs AS held"
@@ -156,6 +156,30 @@ class Room:
     of_model: int = 0
     of_project: int = 0  # where the project has no number of its own
     is_bounded: bool = False  # some number, of the settings or of a project, is not 0
+
+
+@dataclass(frozen=True)
+class Ahead:
+    runs: int  # counted up to MOST_AHEAD
+    waited_seconds: float
+
+
+MOST_AHEAD = 10_000
+
+
+def ahead_of(tx: Transaction, run: Run) -> Ahead | None:
+    """How many runs of its project stand before this one in its lane, the project's newest aside;
+    None if it does not wait for a worker."""
+    return tx.one(
+        Ahead,
+        "SELECT (SELECT count(*) FROM (SELECT FROM runs WHERE lane = %(lane)s AND project_id ="
+        " %(project_id)s AND worker_id IS NULL AND status IN ('queued', 'in_progress') AND"
+        " run_after < 'infinity' AND run_after < mine.run_after LIMIT %(most)s) AS before) AS runs,"
+        " extract(epoch FROM now() - mine.run_after)::float8 AS waited_seconds"
+        " FROM runs AS mine WHERE id = %(id)s AND status = 'queued' AND worker_id IS NULL"
+        " AND run_after < 'infinity'",
+        {"lane": run.lane, "project_id": run.project_id, "id": run.id, "most": MOST_AHEAD},
+    )
 
 
 def some_project_is_bounded(tx: Transaction) -> bool:
