@@ -49,8 +49,10 @@ class Bell:
         self._rooms = Rooms(settings, database)
         self._free = settings.concurrency
         self._changed = threading.Condition()
-        # What waits may wait only for the end of something that is held.
-        self._is_bounded = False
+        # Some may wait only for the end of what is held. Then whoever ends a run looks again; and
+        # who claimed does so for what ended before it said so.
+        self._look_again = False
+        self._ended = 0
 
     def answer(self, patience: float | None = None) -> None:
         """Waits for room without end, or for so many seconds."""
@@ -81,14 +83,18 @@ class Bell:
         """And whether more may wait than were taken."""
         room = self._rooms.now()
         begin = self._database.transaction if room.is_bounded else self._database.autocommit
+        ended = self._ended
         turn = self._turns.next(1 if room.is_bounded else most)
         claimed: list[ClaimedRun] = []
         try:
             with begin() as tx:
                 claimed = claims.claim(tx, self._lease.worker_id, turn, room)
         finally:
-            more = self._turns.took(turn, claimed)
-            self._is_bounded = not more and (room.is_bounded or self._turns.are_bounded)
+            left = self._turns.took(turn, claimed)
+        more = len(claimed) == turn.most
+        if left or (room.is_bounded and not more):
+            self._look_again = True
+            more = self._ended != ended
         return claimed, more
 
     def _work(self, run: ClaimedRun) -> None:
@@ -99,17 +105,22 @@ class Bell:
             log.exception("run given up", extra={"run_id": run.id})
         finally:
             self._turns.gave_back(run)
-            self._free_again(1)
-        if self._is_bounded:
-            self._look_again()
+            self._free_again(1, ended=1)
+        if self._look_again:
+            self._look_again = False
+            self._answer_again()
 
-    def _look_again(self) -> None:
+    def _answer_again(self) -> None:
         try:
             self.answer(patience=0)
         except Unavailable:
+            # The sweep rings again once PostgreSQL answers.
             log.warning("bell unanswered: no database")
+        except Exception:
+            log.exception("bell failed")
 
-    def _free_again(self, places: int) -> None:
+    def _free_again(self, places: int, ended: int = 0) -> None:
         with self._changed:
+            self._ended += ended
             self._free += places
             self._changed.notify()

@@ -73,24 +73,20 @@ class Turns:
             )
 
     def took(self, turn: Turn, runs: Sequence[ClaimedRun]) -> bool:
-        """Whether more may wait than were taken."""
+        """Whether runs of a batch may have been left only because enough of them are held."""
         reserved = turn.most_of_lane if turn.lane == BATCH else turn.most_of_other
+        of_batch = sum(run.lane == BATCH for run in runs)
         with self._lock:
-            self._of_batch -= reserved - sum(run.lane == BATCH for run in runs)
+            self._of_batch -= reserved - of_batch
             for lane in {run.lane for run in runs}:
                 self._rounds[lane].took(_last([run for run in runs if run.lane == lane], turn))
-        return len(runs) == turn.most
+        return of_batch == reserved < turn.most
 
     def gave_back(self, run: ClaimedRun) -> None:
         """It ended, or is not this worker's any more."""
         if run.lane == BATCH:
             with self._lock:
                 self._of_batch -= 1
-
-    @property
-    def are_bounded(self) -> bool:
-        """Whether batches may wait only because enough of them are held."""
-        return self._of_batch >= self._most_of_batch
 
 
 def _last(runs: list[ClaimedRun], turn: Turn) -> ClaimedRun:

@@ -51,10 +51,9 @@ def test_a_run_of_a_batch_that_ends_makes_room_for_the_next() -> None:
     turns = Turns(2)
     for _ in range(100):
         run = take(turns, BATCH)
-        assert turns.are_bounded
         turn = turns.next()
         assert not may_be_of_a_batch(turn)
-        turns.took(turn, [])
+        assert turns.took(turn, [])
         turns.gave_back(run)
 
 
@@ -86,7 +85,23 @@ def test_of_some_runs_taken_at_once_the_last_in_the_order_of_turns_says_who_is_n
     assert turns.next().since.strip() == "proj_b"
 
 
-def test_a_claim_that_found_as_many_as_it_wanted_may_have_left_more() -> None:
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        ([BATCH] * 7, True),
+        ([BATCH] * 6, False),
+        ([CONVERSATION] * 8, False),
+        ([CONVERSATION] + [BATCH] * 7, True),
+        ([], False),
+    ],
+)
+def test_a_claim_that_found_as_many_of_a_batch_as_may_be_held_may_have_left_some(
+    found: list[str], left: bool
+) -> None:
+    turns = Turns(8)
+    assert turns.took(turns.next(8), [a_run(lane) for lane in found]) is left
+
+
+def test_as_many_of_a_batch_as_were_wanted_leave_nothing_that_a_next_claim_does_not_find() -> None:
     turns = Turns(128)
-    for found, more in ((2, True), (1, False), (0, False)):
-        assert turns.took(turns.next(2), [a_run(CONVERSATION)] * found) is more
+    assert turns.took(turns.next(8), [a_run(BATCH)] * 8) is False
