@@ -20,6 +20,7 @@ from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
 from shared import events, log, queue, rates
+from shared.blobs import Blobs
 from shared.db import Database
 from shared.schema import require_migrated
 from shared.settings import Settings
@@ -62,7 +63,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     models = ServedModels(settings)
     attach(
         app,
-        Runtime(settings, database, listener, models, lambda: app.config["IS_DRAINING"]()),
+        Runtime(
+            settings,
+            database,
+            Blobs(settings),
+            listener,
+            models,
+            lambda: app.config["IS_DRAINING"](),
+        ),
     )
     errors.register(app)
     app.register_error_handler(HTTPException, _refused_by_flask)

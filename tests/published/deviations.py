@@ -23,11 +23,17 @@ def _always(*names: str) -> Patch:
 
 def _named(**prefixes: str) -> Patch:
     """Ids in these properties, as recorded: a prefix and 24 letters and digits."""
-    pattern = "^{}_[A-Za-z0-9]{{24}}$"
-    return _with(**{name: {"pattern": pattern.format(prefix)} for name, prefix in prefixes.items()})
+    return _with(**{name: {"pattern": _id(prefix)} for name, prefix in prefixes.items()})
 
 
-_LISTS = "ListAssistantsResponse ListMessagesResponse ListRunStepsResponse ListRunsResponse"
+def _id(prefix: str) -> str:
+    return f"^{prefix}{'-' if prefix == 'file' else '_'}[A-Za-z0-9]{{24}}$"
+
+
+_LISTS = (
+    "ListAssistantsResponse ListFilesResponse ListMessagesResponse ListRunStepsResponse"
+    " ListRunsResponse"
+)
 _USAGES = "RunCompletionUsage RunStepCompletionUsage"
 _INSTANT: Patch = {"type": ["integer", "null"], "format": "unixtime"}
 _EFFORT: Patch = {"enum": ["none", "minimal", "low", "medium", "high", "xhigh", "max", None]}
@@ -95,6 +101,30 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "A file that does not expire, and one of which there is nothing to say: recorded null.",
+        _in(
+            "OpenAIFile",
+            _with(
+                expires_at={"type": ["integer", "null"]},
+                status_details={"type": ["string", "null"]},
+            ),
+        ),
+    ),
+    (
+        "A file has the purpose that it was uploaded for.",
+        _in(
+            "OpenAIFile",
+            _with(
+                purpose={
+                    "enum": [
+                        *("assistants", "assistants_output", "batch", "batch_output", "evals"),
+                        *("fine-tune", "fine-tune-results", "vision", "user_data"),
+                    ]
+                }
+            ),
+        ),
+    ),
+    (
         "An error in a stream is the whole envelope: the official client passes over a flat one.",
         {"events": {"error": "ErrorResponse"}},
     ),
@@ -122,6 +152,7 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "RunObject": _with(incomplete_details=_always("reason"))
                 | _always("temperature", "top_p"),
                 "FunctionObject": _always("parameters", "strict"),
+                "OpenAIFile": _always("expires_at", "status_details"),
                 "TruncationObject": _always("last_messages"),
                 "MessageObject": _with(attachments={"items": _always("file_id", "tools")}),
                 "MessageContentImageFileObject": _with(image_file=_always("detail")),
@@ -173,6 +204,10 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "A file is there when its upload is answered.",
+        _in("OpenAIFile", _with(status={"enum": ["processed"]}, bytes={"minimum": 0})),
+    ),
+    (
         "Never on the wire: a delta names no role.",
         _in("MessageDeltaObject", _with(delta=_with(role=None))),
     ),
@@ -180,7 +215,7 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
     (
         "What is deleted is.",
         _in(
-            "DeleteAssistantResponse DeleteMessageResponse DeleteThreadResponse",
+            "DeleteAssistantResponse DeleteFileResponse DeleteMessageResponse DeleteThreadResponse",
             _with(deleted={"const": True}),
         ),
     ),
@@ -212,10 +247,13 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 ),
                 "MessageDeltaObject": _named(id="msg"),
                 "RunStepDeltaObject": _named(id="step"),
+                "OpenAIFile": _named(id="file"),
                 "DeleteAssistantResponse": _named(id="asst"),
+                "DeleteFileResponse": _named(id="file"),
                 "DeleteMessageResponse": _named(id="msg"),
                 "DeleteThreadResponse": _named(id="thread"),
                 "ListAssistantsResponse": _named(first_id="asst", last_id="asst"),
+                "ListFilesResponse": _named(first_id="file", last_id="file"),
                 "ListMessagesResponse": _named(first_id="msg", last_id="msg"),
                 "ListRunStepsResponse": _named(first_id="step", last_id="step"),
                 "ListRunsResponse": _named(first_id="run", last_id="run"),

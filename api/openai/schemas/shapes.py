@@ -80,6 +80,7 @@ SHAPES: dict[str, Shape] = {
         )
     ),
     "expires_at": {"type": ["integer", "null"], "description": "Unix time in seconds."},
+    "status_details": _nullable(_STRING),
     "first_id": _nullable(_STRING),
     "last_id": _nullable(_STRING),
 }
