@@ -13,6 +13,8 @@ from werkzeug.exceptions import HTTPException
 from api import errors, health, limits, metrics, watch
 from api.documentation import page
 from api.documentation.document import Document
+from api.openai.batching.driver import Driver
+from api.openai.batching.steps import Steps
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
 from api.openai.schemas.document import wire_properties
 from api.opengpts import blueprints as opengpts
@@ -61,17 +63,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect is no answer to an API's client
     app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
     models = ServedModels(settings)
-    attach(
-        app,
-        Runtime(
-            settings,
-            database,
-            Blobs(settings),
-            listener,
-            models,
-            lambda: app.config["IS_DRAINING"](),
-        ),
+    runtime = Runtime(
+        settings,
+        database,
+        Blobs(settings),
+        listener,
+        models,
+        lambda: app.config["IS_DRAINING"](),
     )
+    attach(app, runtime)
+    # Started by what serves (api/server.py).
+    app.extensions["treadle-batches"] = Driver(Steps(runtime))
     errors.register(app)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.before_request(_begin)

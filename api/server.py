@@ -64,10 +64,13 @@ def on_exit(_: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """On SIGTERM a worker is not `alive` while its requests end."""
+    """On SIGTERM a worker is not `alive` while its requests end. Batches are worked off beside
+    them."""
     worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
+    worker.wsgi.extensions["treadle-batches"].start()
 
 
 def worker_exit(_: Any, worker: Any) -> None:
     if worker.booted:
+        worker.wsgi.extensions["treadle-batches"].stop()
         worker.wsgi.extensions["treadle"].close()

@@ -19,6 +19,7 @@ PREFIXES = {
     "message_id": "msg",
     "run_id": "run",
     "step_id": "step",
+    "batch_id": "batch",
     "vector_store_id": "vs",
     "key_id": "key",
     "project_id": "proj",

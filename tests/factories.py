@@ -9,8 +9,9 @@ from api.operations import RunRequest
 from shared.db import Database, Transaction
 from shared.ids import new_id
 from shared.run_state import RunStatus
-from shared.store import claims, files, losses, messages, run_steps, transitions, workers
+from shared.store import batches, claims, files, losses, messages, run_steps, transitions, workers
 from shared.store.assistants import Assistant
+from shared.store.batches import Batch, NewBatch
 from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
@@ -53,6 +54,20 @@ def a_file(
     with database.transaction() as tx:
         files.begin(tx, new.id)
         return files.create(tx, project_id, new)
+
+
+def a_batch(
+    database: Database, project_id: str, file_id: str, *, life_seconds: int = 86400
+) -> Batch:
+    """Of that file, which nobody has read yet."""
+    new = NewBatch(
+        endpoint="/v1/threads/runs",
+        completion_window="24h",
+        input_file_id=file_id,
+        metadata={},
+    )
+    with database.transaction() as tx:
+        return batches.create(tx, project_id, new, life_seconds, 1000)
 
 
 def a_message(text: str, role: str = "user") -> NewMessage:

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from api.openai.schemas.batches import Batch as BatchSchema
 from api.openai.schemas.files import File as FileSchema
 from api.openai.schemas.messages import Message as MessageSchema
 from api.openai.schemas.run_steps import RunStep as RunStepSchema
 from api.openai.schemas.runs import Run as RunSchema
 from api.openai.schemas.threads import Thread as ThreadSchema
 from shared.run_state import RunStatus
+from shared.store.batches import Batch
 from shared.store.files import File
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
@@ -19,7 +21,7 @@ from shared.store.threads import Thread
 Body = dict[str, Any]
 
 _RUN, _STEP, _MESSAGE, _THREAD = RunSchema(), RunStepSchema(), MessageSchema(), ThreadSchema()
-_FILE = FileSchema()
+_FILE, _BATCH = FileSchema(), BatchSchema()
 
 
 def run(shown: Run) -> Body:
@@ -41,6 +43,10 @@ def thread(shown: Thread) -> Body:
 
 def file(shown: File) -> Body:
     return _dump(_FILE, shown)
+
+
+def batch(shown: Batch) -> Body:
+    return _dump(_BATCH, shown)
 
 
 def message_delta(message_id: str, content: list[Body]) -> Body:

@@ -97,6 +97,19 @@ def get(tx: Transaction, project_id: str, file_id: str) -> File:
     return file
 
 
+def keep(tx: Transaction, project_id: str, file_id: str) -> File:
+    """As `get`; until the transaction ends nobody deletes it."""
+    get(tx, project_id, file_id)
+    file = tx.one(
+        File,
+        _SELECT + " AND id = %(id)s FOR SHARE",
+        {"project_id": project_id, "id": file_id},
+    )
+    if file is None:
+        raise _not_found(file_id)
+    return file
+
+
 def list_page(
     tx: Transaction, project_id: str, request: PageRequest, purpose: str | None = None
 ) -> Page[File]:
@@ -129,10 +142,12 @@ def expire(tx: Transaction, most: int) -> int:
 
 
 def due_blob(tx: Transaction) -> str | None:
-    """One whose bytes are to be deleted; nobody else gets it until the transaction ends."""
+    """One whose bytes are to be deleted, and no batch reads any more; nobody else gets it until the
+    transaction ends."""
     return tx.value(
         "SELECT id FROM unowned_blobs WHERE due_at <= now()"
-        " ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+        " AND NOT EXISTS (SELECT FROM batches WHERE input_file_id = unowned_blobs.id"
+        " AND NOT is_settled) ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
 
 

@@ -253,6 +253,15 @@ def of_run(tx: Transaction, thread_id: str, run_id: str) -> list[Message]:
     )
 
 
+def of_runs(tx: Transaction, run_ids: Sequence[str]) -> list[Message]:
+    """What these have said, each in its order."""
+    return tx.all(
+        Message,
+        "SELECT " + _COLUMNS + " FROM messages WHERE run_id = ANY(%(ids)s) ORDER BY sequence",
+        {"ids": [*run_ids]},
+    )
+
+
 def history(
     tx: Transaction, thread_id: str, *, last: int | None = None, until: Run | None = None
 ) -> list[Said]:

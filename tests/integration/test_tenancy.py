@@ -67,7 +67,7 @@ def seen_by(
 
 
 def everything(database: Database) -> list[Any]:
-    tables = ("assistants", "threads", "messages", "runs", "run_steps", "files")
+    tables = ("assistants", "threads", "messages", "runs", "run_steps", "files", "batches")
     with database.autocommit() as tx:
         return [tx.values(f"SELECT t::text FROM {table} AS t ORDER BY id") for table in tables]  # noqa: S608
 

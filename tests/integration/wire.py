@@ -13,7 +13,7 @@ from shared.db import Database
 from shared.run_state import RunStatus
 from shared.store import claims
 from shared.store.runs import Run
-from tests.factories import a_claim, a_file, a_run, an_answer, an_assistant
+from tests.factories import a_batch, a_claim, a_file, a_run, an_answer, an_assistant
 from worker.model import no_usage
 
 HEADERS = {"content-type", "content-length", "x-request-id", "openai-version"} | {
@@ -145,6 +145,8 @@ def a_world(database: Database, project_id: str, route: Route | None = None) -> 
         "message_id": message_id,
         "step_id": step_id,
         "file_id": a_file(database, project_id).id,
+        "input_file_id": (file_id := a_file(database, project_id, purpose="batch").id),
+        "batch_id": a_batch(database, project_id, file_id).id,
     }
 
 

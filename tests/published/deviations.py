@@ -34,6 +34,10 @@ _LISTS = (
     "ListAssistantsResponse ListFilesResponse ListMessagesResponse ListRunStepsResponse"
     " ListRunsResponse"
 )
+_OF_A_BATCH = (
+    *("model", "errors", "output_file_id", "error_file_id", "in_progress_at", "finalizing_at"),
+    *("completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
+)
 _USAGES = "RunCompletionUsage RunStepCompletionUsage"
 _INSTANT: Patch = {"type": ["integer", "null"], "format": "unixtime"}
 _EFFORT: Patch = {"enum": ["none", "minimal", "low", "medium", "high", "xhigh", "max", None]}
@@ -60,7 +64,7 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
     (
         "An empty list has no first and no last id: recorded null.",
         _in(
-            _LISTS,
+            f"{_LISTS} ListBatchesResponse",
             _with(first_id={"type": ["string", "null"]}, last_id={"type": ["string", "null"]}),
         ),
     ),
@@ -111,6 +115,23 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "What a batch has not come to: recorded null.",
+        _in(
+            "Batch",
+            _with(
+                model={"type": ["string", "null"]},
+                errors={"type": ["object", "null"]},
+                output_file_id={"type": ["string", "null"]},
+                error_file_id={"type": ["string", "null"]},
+                **{
+                    name: {"type": ["integer", "null"]}
+                    for name in _OF_A_BATCH
+                    if name.endswith("_at")
+                },
+            ),
+        ),
+    ),
+    (
         "A file has the purpose that it was uploaded for.",
         _in(
             "OpenAIFile",
@@ -153,6 +174,10 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 | _always("temperature", "top_p"),
                 "FunctionObject": _always("parameters", "strict"),
                 "OpenAIFile": _always("expires_at", "status_details"),
+                "Batch": _with(errors=_always("object", "data"))
+                | _always(*_OF_A_BATCH, "expires_at", "request_counts", "usage", "metadata"),
+                "BatchError": _always("code", "message", "param", "line"),
+                "ListBatchesResponse": _always("first_id", "last_id"),
                 "TruncationObject": _always("last_messages"),
                 "MessageObject": _with(attachments={"items": _always("file_id", "tools")}),
                 "MessageContentImageFileObject": _with(image_file=_always("detail")),
@@ -204,6 +229,18 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "There are two kinds of requests in a batch, and one window.",
+        _in(
+            "Batch",
+            _with(
+                endpoint={"enum": ["/v1/threads/runs", "/v1/chat/completions"]},
+                completion_window={"const": "24h"},
+                errors=_with(object={"const": "list"}),
+                metadata={"type": "object"},
+            ),
+        ),
+    ),
+    (
         "A file is there when its upload is answered.",
         _in("OpenAIFile", _with(status={"enum": ["processed"]}, bytes={"minimum": 0})),
     ),
@@ -248,6 +285,10 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "MessageDeltaObject": _named(id="msg"),
                 "RunStepDeltaObject": _named(id="step"),
                 "OpenAIFile": _named(id="file"),
+                "Batch": _named(
+                    id="batch", input_file_id="file", output_file_id="file", error_file_id="file"
+                ),
+                "ListBatchesResponse": _named(first_id="batch", last_id="batch"),
                 "DeleteAssistantResponse": _named(id="asst"),
                 "DeleteFileResponse": _named(id="file"),
                 "DeleteMessageResponse": _named(id="msg"),

@@ -11,7 +11,7 @@ from api.uploads import FormFile as ReceivedFile
 PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")
 # By purpose, unless the caller says otherwise.
 _LIVES = {"batch": 30 * 86400}
-_LEAST_LIFE, _LONGEST_LIFE = 3600, 30 * 86400
+LEAST_LIFE, LONGEST_LIFE = 3600, 30 * 86400
 LONGEST_NAME = 512
 
 
@@ -43,7 +43,7 @@ class CreateFile(WireSchema):
     file = FormFile(required=True)
     purpose = _Purpose(*PURPOSES, required=True)
     anchor = Choice("created_at", data_key="expires_after[anchor]")
-    seconds = QueryWhole(least=_LEAST_LIFE, most=_LONGEST_LIFE, data_key="expires_after[seconds]")
+    seconds = QueryWhole(least=LEAST_LIFE, most=LONGEST_LIFE, data_key="expires_after[seconds]")
 
     @validates_schema(skip_on_field_errors=True)
     def _both(self, data: dict[str, Any], **_: Any) -> None:

@@ -52,6 +52,20 @@ class FilePageQuery(Schema):
         return PageRequest(**data), purpose
 
 
+class BatchPageQuery(Schema):
+    """Loads a PageRequest. Always the newest first."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = QueryWhole(least=1, most=100, load_default=20)
+    after = Text(longest=200)
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> PageRequest:
+        return PageRequest(**data)
+
+
 class _List(Answer):
     object = fields.Constant("list")
     first_id = fields.Function(lambda page: page.data[0].id if page.data else None)
