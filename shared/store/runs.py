@@ -123,9 +123,13 @@ def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
     return run
 
 
-def of_ids(tx: Transaction, ids: Sequence[str]) -> list[Run]:
+def of_ids(tx: Transaction, project_id: str, ids: Sequence[str]) -> list[Run]:
     """Those that exist, in no order."""
-    return tx.all(Run, "SELECT " + COLUMNS + " FROM runs WHERE id = ANY(%(ids)s)", {"ids": [*ids]})
+    return tx.all(
+        Run,
+        "SELECT " + COLUMNS + " FROM runs WHERE project_id = %(project_id)s AND id = ANY(%(ids)s)",
+        {"project_id": project_id, "ids": [*ids]},
+    )
 
 
 def lock(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:

@@ -29,9 +29,9 @@ _CANCELLED = "This request was not executed: the batch was cancelled."
 def written(tx: Transaction, batch: Batch, lines: Sequence[Line]) -> Iterator[tuple[bool, bytes]]:
     """Each line as it is written, with whether it is an output, and not an error."""
     ids = [line.run_id for line in lines if line.run_id is not None]
-    found = {run.id: run for run in runs.of_ids(tx, ids)}
+    found = {run.id: run for run in runs.of_ids(tx, batch.project_id, ids)}
     said: dict[str, list[Message]] = defaultdict(list)
-    for message in messages.of_runs(tx, ids):
+    for message in messages.of_runs(tx, batch.project_id, ids):
         said[message.run_id or ""].append(message)
     for line in lines:
         run = found.get(line.run_id or "")

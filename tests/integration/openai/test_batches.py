@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -580,6 +581,34 @@ def test_who_writes_the_files_without_the_newest_fence_ends_nothing(
     assert client.batches.retrieve(made.id).status == "finalizing"
     work_off(database, steps, worker)
     assert len(client.files.list(purpose="batch_output").data) == 1
+
+
+def test_a_writer_that_dies_leaves_its_work_to_the_next(
+    client: OpenAI,
+    database: Database,
+    settings: Settings,
+    ask: Ask,
+    steps: Steps,
+    worker: Execution,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = ask([GOOD])
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_transitions, "end", Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            work_off(database, steps, worker)
+    assert client.batches.retrieve(made.id).status == "finalizing"
+    assert client.files.list(purpose="batch_output").data == []
+    steps.advance()
+    assert client.batches.retrieve(made.id).status == "finalizing"
+    work_off(database, steps, worker)
+    (file,) = client.files.list(purpose="batch_output").data
+    assert client.batches.retrieve(made.id).output_file_id == file.id
+    with database.autocommit() as tx:
+        tx.execute("UPDATE unowned_blobs SET due_at = now()")
+    Files(database, Blobs(settings)).clear()
+    kept = {path.name for path in settings.blob_directory.iterdir()}
+    assert kept == {made.input_file_id, file.id}
 
 
 def test_only_a_file_for_batches_becomes_one(
