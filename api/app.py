@@ -11,9 +11,10 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from api import errors, health, limits, metrics, watch
+from api.background import Background
+from api.clearing import Clearing
 from api.documentation import page
 from api.documentation.document import Document
-from api.openai.batching.driver import Driver
 from api.openai.batching.steps import Steps
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
 from api.openai.schemas.document import wire_properties
@@ -73,7 +74,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     attach(app, runtime)
     # Started by what serves (api/server.py).
-    app.extensions["treadle-batches"] = Driver(Steps(runtime))
+    app.extensions["treadle-background"] = [
+        Background("batches", 1.0, Steps(runtime).advance),
+        Background("files", 5.0, Clearing(database, runtime.blobs).clear),
+    ]
     errors.register(app)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.before_request(_begin)

@@ -64,13 +64,14 @@ def on_exit(_: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """On SIGTERM a worker is not `alive` while its requests end. Batches are worked off beside
-    them."""
+    """On SIGTERM a worker is not `alive` while its requests end."""
     worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
-    worker.wsgi.extensions["treadle-batches"].start()
+    for work in worker.wsgi.extensions["treadle-background"]:
+        work.start()
 
 
 def worker_exit(_: Any, worker: Any) -> None:
     if worker.booted:
-        worker.wsgi.extensions["treadle-batches"].stop()
+        for work in worker.wsgi.extensions["treadle-background"]:
+            work.stop()
         worker.wsgi.extensions["treadle"].close()

@@ -85,12 +85,18 @@ class Form:
             disk.wait(self.blob.write, data)
 
 
-def receive(upload: ExitStack, file_id: str) -> Form:
-    """The form of this request, whose file is written and waits to be kept; what is not kept is
-    dropped with `upload`. Raises Invalid, and as `received.pieces` does."""
+def require_form() -> bytes:
+    """The boundary of its parts. Raises Invalid where this request brings no form."""
     boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
     if request.mimetype != "multipart/form-data" or not boundary:
         raise Invalid(_NO_FORM)
+    return boundary
+
+
+def receive(upload: ExitStack, file_id: str) -> Form:
+    """The form of this request, whose file is written and waits to be kept; what is not kept is
+    dropped with `upload`. Raises Invalid, and as `received.pieces` does."""
+    boundary = require_form()
     form = Form(disk.wait(runtime().blobs.begin, file_id))
     upload.callback(disk.wait, form.blob.drop)
     decoder = MultipartDecoder(boundary, max_form_memory_size=_LARGEST_REST, max_parts=_MOST_PARTS)

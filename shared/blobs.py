@@ -1,4 +1,4 @@
-"""The bytes of files: a directory that all processes share, one file in it for each blob.
+"""The bytes of files: a directory that all APIs share, with a file for each blob.
 
 A blob has a name of ours, an id, never a client's. It is written beside its place and moved there
 when it is whole and on the disk, so that what can be read is complete. What became of those whose

@@ -133,7 +133,7 @@ class Settings:
         "TREADLE_BLOBS",
         "",
         _directory,
-        "the directory with the bytes of files, the same for all processes; none: in TREADLE_HOME",
+        "the directory with the bytes of files, the same for all APIs; none: in TREADLE_HOME",
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
     port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")

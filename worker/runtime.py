@@ -6,14 +6,12 @@ import threading
 from dataclasses import dataclass
 
 from shared import events, queue
-from shared.blobs import Blobs
 from shared.db import Database, Session
 from shared.errors import Unavailable
 from shared.settings import Settings
 from worker import watch
 from worker.bell import Bell
 from worker.execution import Execution
-from worker.files import Files
 from worker.lease import Lease
 from worker.model import Model
 from worker.sweep import Sweep
@@ -29,7 +27,6 @@ class Runtime:
     database: Database
     lease: Lease
     sweep: Sweep
-    files: Files
     bell: Bell
 
 
@@ -48,14 +45,11 @@ def start(settings: Settings) -> None:
     # A frozen session must not take the lease with it: there is time for another one.
     lease = Lease(Session(settings.database_url, answer_seconds=settings.lease_seconds / 3))
     sweep = Sweep(settings, Session(settings.database_url))
-    files = Files(database, Blobs(settings))
     execution = Execution(settings, database, lease, Model(settings))
-    bell = Bell(settings, database, lease, execution)
-    _runtime = Runtime(settings, database, lease, sweep, files, bell)
+    _runtime = Runtime(settings, database, lease, sweep, Bell(settings, database, lease, execution))
     watch.start(settings, database, lease, sweep)
     lease.start()
     sweep.start()
-    files.start()
     log.info("worker started", extra={"worker_id": lease.worker_id})
 
 
@@ -68,7 +62,6 @@ def begin_stop() -> None:
 def _stop() -> None:
     stopping = runtime()
     stopping.sweep.stop()
-    stopping.files.stop()
     ended = stopping.lease.drain(stopping.settings.shutdown_seconds)
     try:
         stopping.lease.give_back(Session(stopping.settings.database_url))

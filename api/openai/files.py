@@ -32,6 +32,7 @@ _BYTES = {"type": "string", "format": "binary"}
 @blueprint.response(200, File())
 def create_file() -> Any:
     """Upload a file of up to 512 MB, as a multipart form."""
+    uploads.require_form()
     most = runtime().settings.file_bytes
     file_id = new_id("file")
     with single() as tx:

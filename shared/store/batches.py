@@ -142,7 +142,7 @@ def take(tx: Transaction) -> Batch | None:
     return tx.one(
         Batch,
         "SELECT " + COLUMNS + " FROM batches WHERE NOT is_settled"
-        " AND step_at <= clock_timestamp() ORDER BY step_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+        " AND step_at <= now() ORDER BY step_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
     )
 
 

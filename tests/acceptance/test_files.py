@@ -9,6 +9,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from shared.db import Database
+from shared.store import files
 from tests.acceptance.conftest import Stack, wait_until
 from tests.acceptance.test_hostile_clients import (
     MEGABYTE,
@@ -83,7 +84,7 @@ def test_an_upload_that_stops_is_left_and_leaves_nothing(stack: Stack) -> None:
     assert stack.client().files.list().data == []
 
 
-def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_a_worker(
+def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_the_next(
     stack: Stack, database: Database
 ) -> None:
     stack.start_api()
@@ -92,14 +93,15 @@ def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_a_worker(
     with connected(stack) as upload:
         send(upload, stack, "/v1/files", HEAD, Content_Type=KIND, Content_Length="100000")
         wait_until(lambda: len(kept(stack)) == 3, 20, "the upload to begin")
-        client.files.delete(goes.id)
         for process in stack.running:
             process.send_signal(signal.SIGKILL)
+            process.wait()
     assert len(kept(stack)) == 3
-    with database.autocommit() as tx:
+    with database.transaction() as tx:
         tx.execute("UPDATE unowned_blobs SET due_at = now()")
-    stack.start_worker()
-    wait_until(lambda: kept(stack) == {stays.id}, 40, "the worker to delete what is left")
+        project_id = tx.value("SELECT project_id FROM files WHERE id = %(id)s", {"id": goes.id})
+        files.delete(tx, project_id, goes.id)
     stack.base_urls.clear()
     stack.start_api()
+    wait_until(lambda: kept(stack) == {stays.id}, 40, "what is left to be deleted")
     assert stack.client().files.list().data == [stays]

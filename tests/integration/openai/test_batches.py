@@ -12,6 +12,7 @@ from flask import Flask
 from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types import Batch
 
+from api.clearing import Clearing
 from api.openai.batching import steps as batching
 from api.openai.batching.reading import MOST_ERRORS
 from api.openai.batching.steps import Steps
@@ -27,7 +28,6 @@ from tests.factories import a_batch, a_file, an_assistant
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer, fail, say
 from worker.execution import Execution
-from worker.files import Files
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
 CALL = {"id": "call_1", "function": {"name": "look", "arguments": "{}"}}
@@ -496,7 +496,7 @@ def test_the_input_may_be_deleted_while_it_is_worked_off(
 ) -> None:
     batch = ask([GOOD])
     client.files.delete(batch.input_file_id)
-    clearing = Files(database, Blobs(settings))
+    clearing = Clearing(database, Blobs(settings))
     clearing.clear()
     work_off(database, steps, worker)
     ended = client.batches.retrieve(batch.id)
@@ -606,7 +606,7 @@ def test_a_writer_that_dies_leaves_its_work_to_the_next(
     assert client.batches.retrieve(made.id).output_file_id == file.id
     with database.autocommit() as tx:
         tx.execute("UPDATE unowned_blobs SET due_at = now()")
-    Files(database, Blobs(settings)).clear()
+    Clearing(database, Blobs(settings)).clear()
     kept = {path.name for path in settings.blob_directory.iterdir()}
     assert kept == {made.input_file_id, file.id}
 

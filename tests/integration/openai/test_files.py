@@ -10,13 +10,13 @@ from flask import Flask
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from api import received, uploads
+from api.clearing import Clearing
 from shared.blobs import Blobs
 from shared.db import Database
 from shared.settings import Settings
 from tests.conftest import Caller, an_app, client_as, http_as
 from tests.factories import a_file, an_assistant
 from tests.integration.wire import call, error_of
-from worker.files import Files
 
 BOUNDARY = "----a-boundary"
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -50,8 +50,8 @@ def kept(settings: Settings) -> set[str]:
 
 
 @pytest.fixture
-def cleared(settings: Settings, database: Database) -> Files:
-    return Files(database, Blobs(settings))
+def cleared(settings: Settings, database: Database) -> Clearing:
+    return Clearing(database, Blobs(settings))
 
 
 def test_a_file_comes_back_as_it_was_given(client: OpenAI) -> None:
@@ -306,7 +306,7 @@ def test_a_file_that_is_not_there_is_not_found(client: OpenAI, app: Flask, calle
 
 
 def test_a_deleted_file_is_gone_and_then_its_bytes(
-    client: OpenAI, settings: Settings, cleared: Files
+    client: OpenAI, settings: Settings, cleared: Clearing
 ) -> None:
     file = client.files.create(file=b"x", purpose="user_data")
     assert client.files.delete(file.id).to_dict() == {
@@ -323,7 +323,7 @@ def test_a_deleted_file_is_gone_and_then_its_bytes(
 
 
 def test_an_expired_file_is_gone_at_once_and_then_its_bytes(
-    client: OpenAI, database: Database, settings: Settings, cleared: Files
+    client: OpenAI, database: Database, settings: Settings, cleared: Clearing
 ) -> None:
     stays = client.files.create(file=b"y", purpose="batch")
     file = client.files.create(file=b"x", purpose="batch")
@@ -340,7 +340,7 @@ def test_an_expired_file_is_gone_at_once_and_then_its_bytes(
 
 
 def test_bytes_whose_writer_died_are_deleted_when_no_upload_can_still_be_theirs(
-    database: Database, settings: Settings, cleared: Files
+    database: Database, settings: Settings, cleared: Clearing
 ) -> None:
     with database.transaction() as tx:
         for file_id in ("file-unfinished", "file-whole"):
@@ -367,7 +367,7 @@ def test_bytes_that_cannot_be_reached_are_asked_for_again_later(
     client: OpenAI,
     settings: Settings,
     caller: Caller,
-    cleared: Files,
+    cleared: Clearing,
 ) -> None:
     file = client.files.create(file=b"x", purpose="user_data")
     away = settings.blob_directory.rename(settings.home / "away")
