@@ -10,7 +10,7 @@ from shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 3.0
+_STOP_SECONDS = 1.0
 
 
 class Background:

@@ -27,7 +27,7 @@ from tests.conftest import Caller, an_app, client_as
 from tests.factories import a_batch, a_file, an_assistant
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer, fail, say
-from worker.execution import Execution
+from worker.bell import Bell
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
 CALL = {"id": "call_1", "function": {"name": "look", "arguments": "{}"}}
@@ -78,13 +78,13 @@ def hurry(database: Database) -> None:
         tx.execute("UPDATE batches SET step_at = now() WHERE NOT is_settled")
 
 
-def work_off(database: Database, steps: Steps, worker: Execution | None = None) -> None:
+def work_off(database: Database, steps: Steps, worker: Bell | None = None) -> None:
     for _ in range(1000):
         hurry(database)
         if not steps.advance():
             return
         if worker is not None:
-            worker.answer_bell()
+            worker.answer()
     raise AssertionError("the batches do not come to their end")
 
 
@@ -95,7 +95,7 @@ def output(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
 
 
 def test_chat_completions_are_answered_in_the_order_of_the_lines(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     batch = ask([a_line(f"q{n}", a_question(f"{n}?")) for n in range(3)], metadata={"a": "b"})
     assert batch.to_dict() == {
@@ -158,7 +158,7 @@ def test_runs_are_answered_with_the_run_and_its_messages(
     database: Database,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
 ) -> None:
     body = a_run_of(assistant_id, "Why?", metadata={"n": "1"})
@@ -180,7 +180,7 @@ def test_runs_are_answered_with_the_run_and_its_messages(
 
 
 def test_what_is_asked_of_a_completion_reaches_the_model(
-    database: Database, ask: Ask, steps: Steps, worker: Execution, model_server: ModelServer
+    database: Database, ask: Ask, steps: Steps, worker: Bell, model_server: ModelServer
 ) -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
@@ -217,7 +217,7 @@ def test_calls_a_length_and_a_failure_are_told_as_of_a_completion(
     database: Database,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
     model_server: ModelServer,
 ) -> None:
     model_server.when("Call?", say(None, tool_calls=[CALL]))
@@ -247,7 +247,7 @@ def test_calls_a_length_and_a_failure_are_told_as_of_a_completion(
 
 
 def test_nothing_is_left_of_completions_but_their_answers(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     ask([a_line("q", a_question("Why?"))])
     work_off(database, steps, worker)
@@ -272,7 +272,7 @@ REFUSED = [
 
 
 def test_a_request_that_cannot_be_taken_is_answered_with_its_refusal(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     good = a_line("good", a_question("Why?"))
     batch = ask([*(a_line(f"{n}", body) for n, (body, *_) in enumerate(REFUSED)), good])
@@ -293,7 +293,7 @@ def test_a_request_that_cannot_be_taken_is_answered_with_its_refusal(
 
 
 def test_a_run_that_cannot_be_made_is_answered_as_over_http(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution, assistant_id: str
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell, assistant_id: str
 ) -> None:
     bodies = [a_run_of("asst_none", "x"), a_run_of(assistant_id, "x", stream=True), {}]
     batch = ask([a_line(f"{n}", one, THREADS_RUNS) for n, one in enumerate(bodies)], THREADS_RUNS)
@@ -391,7 +391,7 @@ def test_too_many_lines_or_one_that_is_too_long_fail_the_batch(
 
 
 def test_a_cancelled_batch_has_what_was_answered_by_then(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     batch = ask([a_line(f"q{n}", a_question(f"{n}?")) for n in range(60)])
     steps.advance()
@@ -399,7 +399,7 @@ def test_a_cancelled_batch_has_what_was_answered_by_then(
     steps.advance()
     with database.autocommit() as tx:
         assert tx.value("SELECT count(*) FROM runs") == 50
-    worker.answer_bell()
+    worker.answer()
     hurry(database)
     steps.advance()
     assert client.batches.cancel(batch.id).status == "cancelling"
@@ -430,7 +430,7 @@ def test_a_batch_is_cancelled_while_it_is_read_too(
 
 
 def test_a_batch_whose_time_is_over_expires_with_what_was_answered(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     batch = ask([a_line(f"q{n}", a_question(f"{n}?")) for n in range(60)])
     steps.advance()
@@ -451,7 +451,7 @@ def test_a_batch_whose_time_is_over_expires_with_what_was_answered(
 
 
 def test_a_run_that_no_worker_had_time_for_is_begun_again(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     batch = ask([a_line("q", a_question("Why?"))])
     steps.advance()
@@ -472,7 +472,7 @@ def test_a_run_that_somebody_deletes_is_told_as_such(
     database: Database,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
     assistant_id: str,
 ) -> None:
     batch = ask([a_line("q", a_run_of(assistant_id, "Why?"), THREADS_RUNS)], THREADS_RUNS)
@@ -492,7 +492,7 @@ def test_the_input_may_be_deleted_while_it_is_worked_off(
     settings: Settings,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
 ) -> None:
     batch = ask([GOOD])
     client.files.delete(batch.input_file_id)
@@ -512,13 +512,13 @@ def test_a_batch_whose_bytes_cannot_be_read_waits_and_holds_up_no_other(
     settings: Settings,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
 ) -> None:
     stuck, other = ask([GOOD]), ask([GOOD])
     blob = settings.blob_directory / stuck.input_file_id
     away = blob.rename(settings.home / "away")
     while steps.advance():
-        worker.answer_bell()
+        worker.answer()
     assert client.batches.retrieve(stuck.id).status == "validating"
     assert client.batches.retrieve(other.id).status == "in_progress"
     away.rename(blob)
@@ -528,7 +528,7 @@ def test_a_batch_whose_bytes_cannot_be_read_waits_and_holds_up_no_other(
 
 
 def test_output_files_live_as_long_as_their_caller_says(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     life = {"anchor": "created_at", "seconds": 3600}
     batch = ask([GOOD, a_line("bad", {})], output_expires_after=life)
@@ -559,7 +559,7 @@ def test_no_more_runs_wait_at_once_than_half_of_what_the_project_may_have(
 
 
 def test_who_writes_the_files_without_the_newest_fence_ends_nothing(
-    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Execution
+    client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
     made = ask([GOOD])
     while client.batches.retrieve(made.id).status != "finalizing":
@@ -568,7 +568,7 @@ def test_who_writes_the_files_without_the_newest_fence_ends_nothing(
             batch = batches.take(tx)
             assert batch is not None
             steps._step(tx, batch)
-        worker.answer_bell()
+        worker.answer()
     with database.transaction() as tx:
         batch = batches.take(tx)
         assert batch is not None
@@ -589,7 +589,7 @@ def test_a_writer_that_dies_leaves_its_work_to_the_next(
     settings: Settings,
     ask: Ask,
     steps: Steps,
-    worker: Execution,
+    worker: Bell,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = ask([GOOD])
