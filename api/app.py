@@ -11,8 +11,11 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from api import errors, health, limits, metrics, watch
+from api.background import Background
+from api.clearing import Clearing
 from api.documentation import page
 from api.documentation.document import Document
+from api.openai.batching.steps import Steps
 from api.openai.blueprints import BLUEPRINTS, DOCUMENTED_MOUNT, FURTHER_MOUNTS
 from api.openai.schemas.document import wire_properties
 from api.opengpts import blueprints as opengpts
@@ -20,6 +23,7 @@ from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
 from shared import events, log, queue, rates
+from shared.blobs import Blobs
 from shared.db import Database
 from shared.schema import require_migrated
 from shared.settings import Settings
@@ -60,10 +64,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False  # a redirect is no answer to an API's client
     app.config["IS_DRAINING"] = lambda: False  # gunicorn's hook knows better (api/server.py)
     models = ServedModels(settings)
-    attach(
-        app,
-        Runtime(settings, database, listener, models, lambda: app.config["IS_DRAINING"]()),
+    runtime = Runtime(
+        settings,
+        database,
+        Blobs(settings),
+        listener,
+        models,
+        lambda: app.config["IS_DRAINING"](),
     )
+    attach(app, runtime)
+    # Started by what serves (api/server.py).
+    app.extensions["treadle-background"] = [
+        Background("batches", 1.0, Steps(runtime).advance),
+        Background("files", 5.0, Clearing(database, runtime.blobs).clear),
+    ]
     errors.register(app)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.before_request(_begin)

@@ -8,7 +8,7 @@ from typing import Any
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.run_state import TERMINAL, RunStatus
-from shared.store import assistants, messages, run_steps, runs, threads, transitions
+from shared.store import assistants, files, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
 from shared.store.runs import CONVERSATION, Run, RunOptions
@@ -56,14 +56,14 @@ class Sent:
 
 
 def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
-    _require_known(settings.get("tool_resources"))
+    _require_known(tx, project_id, settings.get("tool_resources"))
     return assistants.create(tx, project_id, AssistantSettings(**settings))
 
 
 def update_assistant(
     tx: Transaction, project_id: str, assistant_id: str, changes: dict[str, Any]
 ) -> Assistant:
-    _require_known(changes.get("tool_resources"))
+    _require_known(tx, project_id, changes.get("tool_resources"))
     return assistants.update(tx, project_id, assistant_id, changes)
 
 
@@ -75,7 +75,7 @@ def create_thread(
     tool_resources: dict[str, Any],
     metadata: dict[str, str],
 ) -> Thread:
-    _require_known(tool_resources)
+    _require_known(tx, project_id, tool_resources)
     return threads.create(
         tx, project_id, tool_resources=tool_resources, metadata=metadata, first=messages
     )
@@ -84,7 +84,7 @@ def create_thread(
 def update_thread(
     tx: Transaction, project_id: str, thread_id: str, changes: dict[str, Any]
 ) -> Thread:
-    _require_known(changes.get("tool_resources"))
+    _require_known(tx, project_id, changes.get("tool_resources"))
     return threads.update(tx, project_id, thread_id, changes)
 
 
@@ -230,6 +230,7 @@ def _start(
     """The thread is locked, or is this transaction's own. The run's place is behind the messages
     that come with it."""
     assistant = assistants.get(tx, thread.project_id, request.assistant_id)
+    _require_known(tx, thread.project_id, request.tool_resources)
     options = _resolve(assistant, request)
     _add(tx, thread, request.additional_messages or ())
     run = transitions.create(
@@ -255,7 +256,6 @@ def _start(
 
 def _resolve(assistant: Assistant, request: RunRequest) -> RunOptions:
     """The request's word where it has one, else the assistant's; 0 and "" are words."""
-    _require_known(request.tool_resources)
     instructions = _first(request.instructions, assistant.instructions)
     if request.additional_instructions:
         instructions = "\n".join(filter(None, (instructions, request.additional_instructions)))
@@ -288,10 +288,10 @@ def _add(tx: Transaction, thread: Thread, new: Sequence[NewMessage]) -> None:
         messages.create_all(tx, thread.project_id, thread.id, new)
 
 
-def _require_known(tool_resources: dict[str, Any] | None) -> None:
-    """Files and vector stores cannot be made yet, so any that is named does not exist."""
+def _require_known(tx: Transaction, project_id: str, tool_resources: dict[str, Any] | None) -> None:
+    """Vector stores cannot be made yet, so any that is named does not exist."""
     resources = tool_resources or {}
     for store_id in resources.get("file_search", {}).get("vector_store_ids", ()):
         raise NotFound(f"No vector store found with id '{store_id}'.")
     for file_id in resources.get("code_interpreter", {}).get("file_ids", ()):
-        raise NotFound(f"No such File object: {file_id}", param="id")
+        files.get(tx, project_id, file_id)

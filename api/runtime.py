@@ -10,6 +10,7 @@ from flask import Flask, current_app
 
 from api.served_models import ServedModels
 from api.waiting import Waiting
+from shared.blobs import Blobs
 from shared.db import Database, Transaction
 from shared.events import Listener
 from shared.settings import Settings
@@ -21,6 +22,7 @@ _KEY = "treadle"
 class Runtime:
     settings: Settings
     database: Database
+    blobs: Blobs
     listener: Listener
     served_models: ServedModels
     # Whether this process was told to end: its requests should come to theirs.

@@ -66,8 +66,12 @@ def on_exit(_: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """On SIGTERM a worker is not `alive` while its requests end."""
     worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
+    for work in worker.wsgi.extensions["treadle-background"]:
+        work.start()
 
 
 def worker_exit(_: Any, worker: Any) -> None:
     if worker.booted:
+        for work in worker.wsgi.extensions["treadle-background"]:
+            work.stop()
         worker.wsgi.extensions["treadle"].close()

@@ -10,12 +10,16 @@ import time
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+# On the wire a file's id is the only one with a hyphen.
+_SEPARATORS = {"file": "-"}
+
 PREFIXES = {
     "assistant_id": "asst",
     "thread_id": "thread",
     "message_id": "msg",
     "run_id": "run",
     "step_id": "step",
+    "batch_id": "batch",
     "vector_store_id": "vs",
     "key_id": "key",
     "project_id": "proj",
@@ -24,7 +28,8 @@ PREFIXES = {
 
 def new_id(prefix: str) -> str:
     """`new_id("run")` → `run_` + 24 characters, in the order of creation to the millisecond."""
-    return f"{prefix}_{_base62(time.time_ns() // 1_000_000, 8)}{random_text(16)}"
+    separator = _SEPARATORS.get(prefix, "_")
+    return f"{prefix}{separator}{_base62(time.time_ns() // 1_000_000, 8)}{random_text(16)}"
 
 
 def derived_id(prefix: str, run_id: str, place: str) -> str:

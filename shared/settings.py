@@ -67,6 +67,12 @@ def _one_of(*words: str) -> Reader:
     return read
 
 
+def _directory(text: str) -> str:
+    if "://" in text:
+        raise ValueError("must be a directory: object storage is not built")
+    return text
+
+
 def _flag(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}
@@ -122,6 +128,12 @@ class Settings:
     )
     home: Path = _setting(
         "TREADLE_HOME", Path(".treadle"), Path, "where `treadle up` keeps its state"
+    )
+    blobs: str = _setting(
+        "TREADLE_BLOBS",
+        "",
+        _directory,
+        "the directory with the bytes of files, the same for all APIs; none: in TREADLE_HOME",
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
     port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")
@@ -190,6 +202,12 @@ class Settings:
     )
     body_bytes: int = _setting(
         "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
+    )
+    file_bytes: int = _setting(
+        "TREADLE_FILE_BYTES",
+        0,
+        _whole(0, 1 << 60),
+        "bytes that all files of a project may have together; 0: any number",
     )
     idle_seconds: int = _setting(
         "TREADLE_IDLE_SECONDS",
@@ -264,6 +282,10 @@ class Settings:
                 about = setting.metadata["about"]
                 raise SettingsError(f"{setting.metadata['env']} is not set ({about}).")
         return self
+
+    @property
+    def blob_directory(self) -> Path:
+        return Path(self.blobs) if self.blobs else self.home / "blobs"
 
     def served_model(self, asked: str) -> str:
         """The name that the model server knows for the one a run asks for."""

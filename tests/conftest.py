@@ -103,12 +103,17 @@ def model_server(session_model_server: ModelServer) -> ModelServer:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, model_server: ModelServer) -> Settings:
-    return settings_for(database_url, redis_url, model_server)
+def settings(
+    database_url: str, redis_url: str, model_server: ModelServer, tmp_path: Path
+) -> Settings:
+    return settings_for(database_url, redis_url, model_server, tmp_path)
 
 
-def settings_for(database_url: str, redis_url: str, model_server: ModelServer) -> Settings:
+def settings_for(
+    database_url: str, redis_url: str, model_server: ModelServer, home: Path
+) -> Settings:
     return Settings(
+        home=home,
         database_url=database_url,
         redis_url=redis_url,
         model_base_url=model_server.base_url,

@@ -1,5 +1,6 @@
 """Objects for tests, made through the same operations and transitions as real ones."""
 
+import hashlib
 import time
 from typing import Any
 
@@ -8,8 +9,10 @@ from api.operations import RunRequest
 from shared.db import Database, Transaction
 from shared.ids import new_id
 from shared.run_state import RunStatus
-from shared.store import claims, losses, messages, run_steps, transitions, workers
+from shared.store import batches, claims, files, losses, messages, run_steps, transitions, workers
 from shared.store.assistants import Assistant
+from shared.store.batches import Batch, NewBatch
+from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
@@ -29,6 +32,42 @@ def an_assistant(database: Database, project_id: str, **settings: Any) -> Assist
     }
     with database.transaction() as tx:
         return operations.create_assistant(tx, project_id, given)
+
+
+def a_file(
+    database: Database,
+    project_id: str,
+    *,
+    purpose: str = "user_data",
+    filename: str = "notes.txt",
+    life_seconds: int | None = None,
+) -> File:
+    """An empty one, which needs no bytes anywhere."""
+    new = NewFile(
+        id=new_id("file"),
+        purpose=purpose,
+        filename=filename,
+        size=0,
+        sha256=hashlib.sha256().digest(),
+        life_seconds=life_seconds,
+    )
+    with database.transaction() as tx:
+        files.begin(tx, new.id)
+        return files.create(tx, project_id, new)
+
+
+def a_batch(
+    database: Database, project_id: str, file_id: str, *, life_seconds: int = 86400
+) -> Batch:
+    """Of that file, which nobody has read yet."""
+    new = NewBatch(
+        endpoint="/v1/threads/runs",
+        completion_window="24h",
+        input_file_id=file_id,
+        metadata={},
+    )
+    with database.transaction() as tx:
+        return batches.create(tx, project_id, new, life_seconds, 1000)
 
 
 def a_message(text: str, role: str = "user") -> NewMessage:

@@ -108,7 +108,8 @@ class _Operations(BasePlugin):
     def _body_of(self, operation: dict[str, Any]) -> dict[str, Any]:
         if "requestBody" not in operation:
             return {}
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        (media,) = operation["requestBody"]["content"].values()
+        schema = media["schema"]
         return self._schemas[schema["$ref"].rpartition("/")[2]]
 
 

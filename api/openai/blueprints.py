@@ -3,7 +3,7 @@
 One view answers on every mount. The documentation shows them where OpenAI has them, on `/v1`.
 """
 
-from api.openai import assistants, messages, models, run_steps, runs, threads
+from api.openai import assistants, batches, files, messages, models, run_steps, runs, threads
 
 BLUEPRINTS = (
     assistants.blueprint,
@@ -11,6 +11,8 @@ BLUEPRINTS = (
     messages.blueprint,
     runs.blueprint,
     run_steps.blueprint,
+    files.blueprint,
+    batches.blueprint,
     models.blueprint,
 )
 

@@ -1,14 +1,18 @@
-"""The bodies of stream events: objects as they were at the moment an event speaks of."""
+"""Objects as bodies: in answers, and in stream events as they were at the moment these speak of."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from api.openai.schemas.batches import Batch as BatchSchema
+from api.openai.schemas.files import File as FileSchema
 from api.openai.schemas.messages import Message as MessageSchema
 from api.openai.schemas.run_steps import RunStep as RunStepSchema
 from api.openai.schemas.runs import Run as RunSchema
 from api.openai.schemas.threads import Thread as ThreadSchema
 from shared.run_state import RunStatus
+from shared.store.batches import Batch
+from shared.store.files import File
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
@@ -17,6 +21,7 @@ from shared.store.threads import Thread
 Body = dict[str, Any]
 
 _RUN, _STEP, _MESSAGE, _THREAD = RunSchema(), RunStepSchema(), MessageSchema(), ThreadSchema()
+_FILE, _BATCH = FileSchema(), BatchSchema()
 
 
 def run(shown: Run) -> Body:
@@ -34,6 +39,14 @@ def message(shown: Message) -> Body:
 
 def thread(shown: Thread) -> Body:
     return _dump(_THREAD, shown)
+
+
+def file(shown: File) -> Body:
+    return _dump(_FILE, shown)
+
+
+def batch(shown: Batch) -> Body:
+    return _dump(_BATCH, shown)
 
 
 def message_delta(message_id: str, content: list[Body]) -> Body:

@@ -253,6 +253,16 @@ def of_run(tx: Transaction, thread_id: str, run_id: str) -> list[Message]:
     )
 
 
+def of_runs(tx: Transaction, project_id: str, run_ids: Sequence[str]) -> list[Message]:
+    """What these have said, each in its order."""
+    return tx.all(
+        Message,
+        "SELECT " + _COLUMNS + " FROM messages WHERE project_id = %(project_id)s"
+        " AND run_id = ANY(%(ids)s) ORDER BY sequence",
+        {"project_id": project_id, "ids": [*run_ids]},
+    )
+
+
 def history(
     tx: Transaction, thread_id: str, *, last: int | None = None, until: Run | None = None
 ) -> list[Said]:

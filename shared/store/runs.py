@@ -1,6 +1,7 @@
 """Runs: the wire's object, and how to read it. Its status is changed in `transitions` only."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -120,6 +121,15 @@ def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
     if run is None:
         raise _not_found(run_id)
     return run
+
+
+def of_ids(tx: Transaction, project_id: str, ids: Sequence[str]) -> list[Run]:
+    """Those that exist, in no order."""
+    return tx.all(
+        Run,
+        "SELECT " + COLUMNS + " FROM runs WHERE project_id = %(project_id)s AND id = ANY(%(ids)s)",
+        {"project_id": project_id, "ids": [*ids]},
+    )
 
 
 def lock(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:

@@ -28,7 +28,9 @@ def stack(
 ) -> Iterator[Stack]:
     """An API and a worker, for all the clients that this process of pytest runs."""
     with a_database(postgres) as database_url, an_empty_redis(valkey) as redis_url:
-        settings = settings_for(database_url, redis_url, session_model_server)
+        settings = settings_for(
+            database_url, redis_url, session_model_server, tmp_path_factory.mktemp("home")
+        )
         with Database(database_url, 1) as database:
             secret = a_caller(database, "clients").secret
         with ended(Stack(settings, secret, tmp_path_factory.mktemp("logs"))) as stack:

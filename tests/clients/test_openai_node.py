@@ -1,5 +1,6 @@
 """openai-node's stream and poll helpers, in the newest release."""
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from tests.model_server import ModelServer
 pytestmark = pytest.mark.timeout(600)  # the first time, packages are installed
 
 PROGRAM = str(Path(__file__).parent / "openai_node" / "program.js")
+A_LINE = {
+    "custom_id": "One?",
+    "method": "POST",
+    "url": "/v1/chat/completions",
+    "body": {"model": "gpt-4-turbo", "messages": [{"role": "user", "content": "One?"}]},
+}
 VERSION = ["openai", "7.55.0"]
 
 
@@ -105,4 +112,15 @@ def test_a_list_of_more_than_a_page_is_read_to_its_end(program: Run) -> None:
         ["newest first", [*reversed(range(45))]],
         ["oldest first", [*range(45)]],
         ["pages", [7, 7, 7, 7, 7, 7, 3]],
+    ]
+
+
+def test_a_file_becomes_a_batch_and_its_answers_a_file(program: Run) -> None:
+    size = len(json.dumps(A_LINE, separators=(",", ":"))) * 2 + 1
+    assert program("batch") == [
+        VERSION,
+        ["file", "né.jsonl", size, 3600],
+        ["batch", "completed", {"total": 2, "completed": 2, "failed": 0}],
+        ["One?", "You said: One?"],
+        ["Two?", "You said: Two?"],
     ]

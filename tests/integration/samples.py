@@ -82,7 +82,7 @@ _VALUES: tuple[tuple[type[fields.Field], Any], ...] = (
     (Json, {"type": "object"}),
     (Flag, False),
     (Decimal, 0.5),
-    (Whole, 300),
+    (Whole, 3600),
 )
 
 

@@ -62,7 +62,11 @@ def test_the_own_document_says_of_every_answer_what_is_published(app: Flask) -> 
         for method, operation in item.items()
         if method != "parameters"
     }
-    assert own.keys() == interface.OPERATIONS.keys() | interface.OWN_STREAMS.keys()
+    assert own.keys() == {
+        *interface.OPERATIONS,
+        *interface.OWN_STREAMS,
+        *interface.BYTES,
+    }
     found: set[str] = set()
     for name, schema in interface.OPERATIONS.items():
         responses = inlined(own[name], document)
@@ -145,11 +149,20 @@ def frame(name: str, data: str) -> str:
 @pytest.mark.parametrize(
     ("method", "path", "status", "kind", "body", "flaw"),
     [
-        ("GET", "/v1/files", 200, "application/json", "{}", "no such operation is published"),
+        (
+            "GET",
+            "/v1/files/file-x/parts",
+            200,
+            "application/json",
+            "{}",
+            "no such operation is published",
+        ),
         ("PUT", RUN, 200, "application/json", "{}", "no such operation is published"),
         ("GET", RUN, 201, "application/json", "{}", "200 is the only success that is published"),
         ("GET", RUN, 200, "text/html", "{}", "not with JSON but text/html"),
         ("GET", RUN, 200, EVENTS, DONE, "it does not stream"),
+        ("GET", "/v1/files/file-x/content", 204, "application/octet-stream", "", "200 and 206 are"),
+        ("GET", "/v1/files/file-x/content", 200, "text/html", "", "not with bytes but text/html"),
         ("GET", RUN, 404, "application/json", "{}", "$: 'error' is a required property"),
         ("GET", f"{RUN}/events", 200, "application/json", "{}", "not with events but app"),
         ("POST", "/v1/threads/runs", 200, EVENTS, frame("thread.run.left", "{}"), "thread.run."),
@@ -181,7 +194,7 @@ def test_the_test_that_was_answered_fails(pytestconfig: pytest.Config) -> None:
     recording = Recording()
     a_test = Published(pytestconfig, recording).pytest_runtest_call()
     next(a_test)
-    recording.begin("GET", "/v1/files").status = 200
+    recording.begin("GET", "/v1/parts").status = 200
     with pytest.raises(pytest.fail.Exception, match="no such operation"):
         a_test.send(None)
 

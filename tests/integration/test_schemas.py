@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 from flask import Flask
 from openai import OpenAI
+from openai.types import BatchCreateParams
 from openai.types.beta import (
     AssistantCreateParams,
     AssistantUpdateParams,
@@ -32,6 +33,8 @@ class Nothing(typing.TypedDict):
 
 
 CALLS: dict[str, Any] = {
+    "/v1/batches": BatchCreateParams,
+    "/v1/batches/<batch_id>/cancel": Nothing,
     "/v1/assistants": AssistantCreateParams,
     "/v1/assistants/<assistant_id>": AssistantUpdateParams,
     "/v1/threads": ThreadCreateParams,

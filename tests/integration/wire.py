@@ -13,7 +13,7 @@ from shared.db import Database
 from shared.run_state import RunStatus
 from shared.store import claims
 from shared.store.runs import Run
-from tests.factories import a_claim, a_run, an_answer, an_assistant
+from tests.factories import a_batch, a_claim, a_file, a_run, an_answer, an_assistant
 from worker.model import no_usage
 
 HEADERS = {"content-type", "content-length", "x-request-id", "openai-version"} | {
@@ -93,6 +93,10 @@ class Route:
         return self.rule.endswith(("/cancel", "/submit_tool_outputs"))
 
     @property
+    def takes_a_form(self) -> bool:
+        return str(self) == "POST /v1/files"
+
+    @property
     def streams(self) -> bool:
         return self.rule.endswith("/events")
 
@@ -140,6 +144,9 @@ def a_world(database: Database, project_id: str, route: Route | None = None) -> 
         "run_id": run.id,
         "message_id": message_id,
         "step_id": step_id,
+        "file_id": a_file(database, project_id).id,
+        "input_file_id": (file_id := a_file(database, project_id, purpose="batch").id),
+        "batch_id": a_batch(database, project_id, file_id).id,
     }
 
 

@@ -23,11 +23,21 @@ def _always(*names: str) -> Patch:
 
 def _named(**prefixes: str) -> Patch:
     """Ids in these properties, as recorded: a prefix and 24 letters and digits."""
-    pattern = "^{}_[A-Za-z0-9]{{24}}$"
-    return _with(**{name: {"pattern": pattern.format(prefix)} for name, prefix in prefixes.items()})
+    return _with(**{name: {"pattern": _id(prefix)} for name, prefix in prefixes.items()})
 
 
-_LISTS = "ListAssistantsResponse ListMessagesResponse ListRunStepsResponse ListRunsResponse"
+def _id(prefix: str) -> str:
+    return f"^{prefix}{'-' if prefix == 'file' else '_'}[A-Za-z0-9]{{24}}$"
+
+
+_LISTS = (
+    "ListAssistantsResponse ListFilesResponse ListMessagesResponse ListRunStepsResponse"
+    " ListRunsResponse"
+)
+_OF_A_BATCH = (
+    *("model", "errors", "output_file_id", "error_file_id", "in_progress_at", "finalizing_at"),
+    *("completed_at", "failed_at", "expired_at", "cancelling_at", "cancelled_at"),
+)
 _USAGES = "RunCompletionUsage RunStepCompletionUsage"
 _INSTANT: Patch = {"type": ["integer", "null"], "format": "unixtime"}
 _EFFORT: Patch = {"enum": ["none", "minimal", "low", "medium", "high", "xhigh", "max", None]}
@@ -54,7 +64,7 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
     (
         "An empty list has no first and no last id: recorded null.",
         _in(
-            _LISTS,
+            f"{_LISTS} ListBatchesResponse",
             _with(first_id={"type": ["string", "null"]}, last_id={"type": ["string", "null"]}),
         ),
     ),
@@ -95,6 +105,47 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "A file that does not expire, and one of which there is nothing to say: recorded null.",
+        _in(
+            "OpenAIFile",
+            _with(
+                expires_at={"type": ["integer", "null"]},
+                status_details={"type": ["string", "null"]},
+            ),
+        ),
+    ),
+    (
+        "What a batch has not come to: recorded null.",
+        _in(
+            "Batch",
+            _with(
+                model={"type": ["string", "null"]},
+                errors={"type": ["object", "null"]},
+                output_file_id={"type": ["string", "null"]},
+                error_file_id={"type": ["string", "null"]},
+                **{
+                    name: {"type": ["integer", "null"]}
+                    for name in _OF_A_BATCH
+                    if name.endswith("_at")
+                },
+            ),
+        ),
+    ),
+    (
+        "A file has the purpose that it was uploaded for.",
+        _in(
+            "OpenAIFile",
+            _with(
+                purpose={
+                    "enum": [
+                        *("assistants", "assistants_output", "batch", "batch_output", "evals"),
+                        *("fine-tune", "fine-tune-results", "vision", "user_data"),
+                    ]
+                }
+            ),
+        ),
+    ),
+    (
         "An error in a stream is the whole envelope: the official client passes over a flat one.",
         {"events": {"error": "ErrorResponse"}},
     ),
@@ -122,6 +173,11 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "RunObject": _with(incomplete_details=_always("reason"))
                 | _always("temperature", "top_p"),
                 "FunctionObject": _always("parameters", "strict"),
+                "OpenAIFile": _always("expires_at", "status_details"),
+                "Batch": _with(errors=_always("object", "data"))
+                | _always(*_OF_A_BATCH, "expires_at", "request_counts", "usage", "metadata"),
+                "BatchError": _always("code", "message", "param", "line"),
+                "ListBatchesResponse": _always("first_id", "last_id"),
                 "TruncationObject": _always("last_messages"),
                 "MessageObject": _with(attachments={"items": _always("file_id", "tools")}),
                 "MessageContentImageFileObject": _with(image_file=_always("detail")),
@@ -173,6 +229,22 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "There are two kinds of requests in a batch, and one window.",
+        _in(
+            "Batch",
+            _with(
+                endpoint={"enum": ["/v1/threads/runs", "/v1/chat/completions"]},
+                completion_window={"const": "24h"},
+                errors=_with(object={"const": "list"}),
+                metadata={"type": "object"},
+            ),
+        ),
+    ),
+    (
+        "A file is there when its upload is answered.",
+        _in("OpenAIFile", _with(status={"enum": ["processed"]}, bytes={"minimum": 0})),
+    ),
+    (
         "Never on the wire: a delta names no role.",
         _in("MessageDeltaObject", _with(delta=_with(role=None))),
     ),
@@ -180,7 +252,7 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
     (
         "What is deleted is.",
         _in(
-            "DeleteAssistantResponse DeleteMessageResponse DeleteThreadResponse",
+            "DeleteAssistantResponse DeleteFileResponse DeleteMessageResponse DeleteThreadResponse",
             _with(deleted={"const": True}),
         ),
     ),
@@ -212,10 +284,17 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 ),
                 "MessageDeltaObject": _named(id="msg"),
                 "RunStepDeltaObject": _named(id="step"),
+                "OpenAIFile": _named(id="file"),
+                "Batch": _named(
+                    id="batch", input_file_id="file", output_file_id="file", error_file_id="file"
+                ),
+                "ListBatchesResponse": _named(first_id="batch", last_id="batch"),
                 "DeleteAssistantResponse": _named(id="asst"),
+                "DeleteFileResponse": _named(id="file"),
                 "DeleteMessageResponse": _named(id="msg"),
                 "DeleteThreadResponse": _named(id="thread"),
                 "ListAssistantsResponse": _named(first_id="asst", last_id="asst"),
+                "ListFilesResponse": _named(first_id="file", last_id="file"),
                 "ListMessagesResponse": _named(first_id="msg", last_id="msg"),
                 "ListRunStepsResponse": _named(first_id="step", last_id="step"),
                 "ListRunsResponse": _named(first_id="run", last_id="run"),

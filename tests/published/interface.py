@@ -27,6 +27,8 @@ PUBLISHED: dict[str, Any] = json.loads(Path(__file__).with_name("assistants.json
 OWN_STREAMS = {
     "GET /threads/{thread_id}/runs/{run_id}/events": "a run's events, told again or still to come",
 }
+# Published as a JSON string, but a file comes as the bytes it has, or a range of them.
+BYTES = {"GET /files/{file_id}/content": "application/octet-stream"}
 _OUTSIDE = re.compile(r"/(opengpts|docs|openapi\.json|healthz|readyz)(/|$)")
 _MOUNTS = sorted((DOCUMENTED_MOUNT, *FURTHER_MOUNTS.values()), key=len, reverse=True)
 
@@ -71,7 +73,7 @@ def operation_of(method: str, path: str) -> str | None:
 @functools.cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     """A path that is written out goes before one with an id in its place."""
-    names = sorted((*OPERATIONS, *OWN_STREAMS), key=lambda name: name.count("{"))
+    names = sorted((*OPERATIONS, *OWN_STREAMS, *BYTES), key=lambda name: name.count("{"))
     return [
         (name, re.compile(re.sub(r"{\w+}", "[^/]+", name.replace("{model}", ".+"))))
         for name in names

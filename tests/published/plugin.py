@@ -54,7 +54,10 @@ class Published:
         chosen = any(self._config.getoption(name, None) for name in _CHOOSING)
         if chosen or self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
             return []
-        expected = {*interface.OPERATIONS, *interface.OWN_STREAMS, *interface.EVENTS}
+        expected = {
+            *(*interface.OPERATIONS, *interface.OWN_STREAMS, *interface.BYTES),
+            *interface.EVENTS,
+        }
         return sorted(expected - self._recording.operations - self._recording.events)
 
     def _judged(self) -> Generator[None, object, object]:

@@ -59,6 +59,9 @@ class Recording:
             yield from _flaws_of_json(answer, interface.INTERFACE["error"])
         elif operation is None:
             yield "no such operation is published"
+        elif operation in interface.BYTES:
+            self.operations.add(operation)
+            yield from _flaws_of_bytes(answer, interface.BYTES[operation])
         elif answer.status == 200:
             self.operations.add(operation)
             if answer.content_type == "text/event-stream; charset=utf-8":
@@ -168,6 +171,13 @@ def _begin(request: httpx2.Request, response: httpx2.Response) -> Answer:
     answer.status = response.status_code
     answer.content_type = response.headers.get("Content-Type", "")
     return answer
+
+
+def _flaws_of_bytes(answer: Answer, kind: str) -> Iterator[str]:
+    if answer.status not in (200, 206):
+        yield "200 and 206 are the only successes of bytes"
+    elif answer.content_type != kind:
+        yield f"not with bytes but {answer.content_type}"
 
 
 def _flaws_of_json(answer: Answer, name: str) -> Iterator[str]:

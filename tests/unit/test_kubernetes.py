@@ -128,3 +128,15 @@ def test_every_selector_chooses_pods_that_there_are() -> None:
         wanted = chosen.get("matchLabels", chosen) if chosen else {}
         wanted = {name: told for name, told in wanted.items() if not name.endswith("/part-of")}
         assert any(wanted.items() <= has.items() for has in labels), one["metadata"]["name"]
+
+
+def test_the_directory_for_files_is_a_volume_that_the_api_mounts() -> None:
+    [component] = documents("components/files/kustomization.yaml")
+    [claim] = documents("components/files/claim.yaml")
+    [patch] = component["patches"]
+    volume, mount, [setting] = (one["value"] for one in yaml.safe_load(patch["patch"]))
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert volume["name"] == mount["name"]
+    assert setting == {"name": "TREADLE_BLOBS", "value": mount["mountPath"]}
+    assert setting["name"] in SETTINGS
+    assert "env" not in WORKLOADS[patch["target"]["name"]]["spec"]["containers"][0]

@@ -24,6 +24,7 @@ from api.openai.schemas.fields import (
     Whole,
     WireSchema,
 )
+from api.openai.schemas.files import FormFile
 from api.openai.schemas.messages import LONGEST_CONTENT, PARTS, Content, CreateMessage, Part
 from api.openai.schemas.options import ResponseFormat, ToolChoice
 from api.openai.schemas.runs import CreateRun
@@ -97,6 +98,11 @@ def _(field: Id) -> Properties:
 @properties.register
 def _(field: Choice) -> Properties:
     return {"enum": [*field.words, None] if field.allow_none else list(field.words)}
+
+
+@properties.register
+def _(_field: FormFile) -> Properties:
+    return {"type": "string", "format": "binary"}
 
 
 @properties.register

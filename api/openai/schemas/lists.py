@@ -35,6 +35,37 @@ class MessagePageQuery(PageQuery):
         return PageRequest(**data), run_id
 
 
+class FilePageQuery(Schema):
+    """Loads `(PageRequest, purpose | None)`. All at once unless asked for fewer."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    purpose = Text(longest=200)
+    limit = QueryWhole(least=1, most=10_000, load_default=10_000)
+    order = Choice("asc", "desc", load_default="desc")
+    after = Text(longest=200)
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> Any:
+        purpose = data.pop("purpose", None)
+        return PageRequest(**data), purpose
+
+
+class BatchPageQuery(Schema):
+    """Loads a PageRequest. Always the newest first."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = QueryWhole(least=1, most=100, load_default=20)
+    after = Text(longest=200)
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> PageRequest:
+        return PageRequest(**data)
+
+
 class _List(Answer):
     object = fields.Constant("list")
     first_id = fields.Function(lambda page: page.data[0].id if page.data else None)
@@ -48,12 +79,12 @@ def list_of(item: type[Schema]) -> Schema:
     return _List.from_dict(items, name=f"List{item.__name__}")()
 
 
-def deleted(kind: str) -> Schema:
-    """What is left of an object of this kind."""
+def deleted(kind: str, left_as: str | None = None) -> Schema:
+    """What is left of an object of this kind; its `object` says so, unless it is left as it was."""
     name = "".join(word.capitalize() for word in kind.split("."))
     left: dict[str, fields.Field] = {
         "id": fields.String(),
-        "object": fields.Constant(f"{kind}.deleted"),
+        "object": fields.Constant(left_as or f"{kind}.deleted"),
         "deleted": fields.Constant(True),
     }
     return Answer.from_dict(left, name=f"Deleted{name}")()

@@ -70,6 +70,27 @@ SHAPES: dict[str, Shape] = {
             _object(type=_const("tool_calls"), tool_calls=_list_of(_MADE_CALL)),
         ]
     },
+    "Batch.errors": _nullable(
+        _object(
+            object=_const("list"),
+            data=_list_of(
+                _object(
+                    code=_STRING,
+                    message=_STRING,
+                    param=_nullable(_STRING),
+                    line=_nullable({"type": "integer"}),
+                )
+            ),
+        )
+    ),
+    "request_counts": _object(total=_COUNT, completed=_COUNT, failed=_COUNT),
+    "Batch.usage": _object(
+        input_tokens=_COUNT,
+        input_tokens_details=_object(cached_tokens=_COUNT),
+        output_tokens=_COUNT,
+        output_tokens_details=_object(reasoning_tokens=_COUNT),
+        total_tokens=_COUNT,
+    ),
     "usage": _nullable(
         _object(
             prompt_tokens=_COUNT,
@@ -80,6 +101,7 @@ SHAPES: dict[str, Shape] = {
         )
     ),
     "expires_at": {"type": ["integer", "null"], "description": "Unix time in seconds."},
+    "status_details": _nullable(_STRING),
     "first_id": _nullable(_STRING),
     "last_id": _nullable(_STRING),
 }

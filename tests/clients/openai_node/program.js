@@ -1,8 +1,8 @@
 // What programs do with openai-node's stream and poll helpers.
-// `program.js stream|poll|fail|page`; prints what it hears, one JSON value a line.
+// `program.js stream|poll|fail|page|batch`; prints what it hears, one JSON value a line.
 "use strict";
 
-const { OpenAI } = require("openai");
+const { OpenAI, toFile } = require("openai");
 const { VERSION } = require("openai/version");
 
 const WEATHER = { Rome: "sunny", Oslo: "snow" };
@@ -105,6 +105,36 @@ async function fail() {
   }
 }
 
+async function batch() {
+  const lines = ["One?", "Two?"].map((content) => ({
+    custom_id: content,
+    method: "POST",
+    url: "/v1/chat/completions",
+    body: { model: "gpt-4-turbo", messages: [{ role: "user", content }] },
+  }));
+  const text = lines.map((line) => JSON.stringify(line)).join("\n");
+  const file = await client.files.create({
+    file: await toFile(Buffer.from(text), "né.jsonl"),
+    purpose: "batch",
+    expires_after: { anchor: "created_at", seconds: 3600 },
+  });
+  tell("file", file.filename, file.bytes, file.expires_at - file.created_at);
+  let made = await client.batches.create({
+    input_file_id: file.id,
+    endpoint: "/v1/chat/completions",
+    completion_window: "24h",
+  });
+  while (["validating", "in_progress", "finalizing"].includes(made.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    made = await client.batches.retrieve(made.id);
+  }
+  tell("batch", made.status, made.request_counts);
+  const answers = await (await client.files.content(made.output_file_id)).text();
+  for (const line of answers.trim().split("\n").map((one) => JSON.parse(one))) {
+    tell(line.custom_id, line.response.body.choices[0].message.content);
+  }
+}
+
 async function page() {
   const messages = Array.from({ length: 45 }, (_, n) => ({ role: "user", content: String(n) }));
   const thread = await threads.create({ messages });
@@ -119,4 +149,4 @@ async function page() {
 }
 
 tell("openai", VERSION);
-({ stream, poll, fail, page })[process.argv[2]]();
+({ stream, poll, fail, page, batch })[process.argv[2]]();

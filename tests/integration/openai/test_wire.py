@@ -115,7 +115,7 @@ def test_a_body_over_the_limit_is_refused_in_the_envelope(
         closing(http_as(app, caller.secret)) as http,
     ):
         for route in routes(app):
-            if route.method == "POST":
+            if route.method == "POST" and not route.takes_a_form:
                 ids = {name: f"{name.removesuffix('_id')}_x" for name in route.id_names}
                 ids |= {"assistant_id": "asst_x", "message_id": "msg_x"}
                 path = f"http://treadle{route.path(ids)}"

@@ -58,6 +58,8 @@ WRONG = [
     ("TREADLE_OPENGPTS_PROJECT", "tr-secret"),
     ("TREADLE_OPENGPTS_PROJECT", "proj_"),
     ("TREADLE_OPENGPTS_PROJECT", "asst_1"),
+    ("TREADLE_BLOBS", "s3://bucket/prefix"),
+    ("TREADLE_FILE_BYTES", "-1"),
     ("TREADLE_LOG_LEVEL", "debug"),
 ]
 
