@@ -45,7 +45,7 @@ CONNECT: dict[str, Any] = {
 _ANSWER_SECONDS = 17.0
 _ALIVE_SECONDS = 2.0
 # A connection that was used so short a while ago is only looked at, and not asked.
-_FRESH_SECONDS = 1.0
+_FRESH_SECONDS = 0.1
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
