@@ -93,8 +93,9 @@ class TestFrozenSession:
             assert tx.value("SELECT 42") == 42
 
     def test_a_connection_that_waits_in_the_pool_is_passed_over(
-        self, database: Database, freeze: Callable[[int], None]
+        self, monkeypatch: pytest.MonkeyPatch, database: Database, freeze: Callable[[int], None]
     ) -> None:
+        monkeypatch.setattr(db, "_FRESH_SECONDS", 0)
         with database.autocommit() as tx:
             freeze(tx.value("SELECT pg_backend_pid()"))
         began = time.monotonic()
