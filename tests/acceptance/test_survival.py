@@ -137,7 +137,8 @@ def test_100_queued_runs_complete_though_redis_forgets_every_bell(
     client = stack.client()
     runs = [ask(client, f"Question {number}?") for number in range(100)]
     with redis.Redis.from_url(redis_url) as connection:
-        wait_until(lambda: connection.llen("treadle") == 100, 10, "100 bells")
+        # Those of one moment share a bell, for eight runs at most.
+        wait_until(lambda: connection.llen("treadle") >= 13, 10, "the bells of 100 runs")
         connection.flushall()
     stack.start_worker()
     for number, run in enumerate(runs):

@@ -3,19 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
 from flask import Flask
 
-from cli.embedded.postgres import Postgres
-from cli.embedded.valkey import Valkey
-from shared import events, queue, rates
 from shared.db import Database
-from shared.schema import migrate
 from shared.settings import Settings
-from tests.acceptance.conftest import Stack
+from tests.acceptance.conftest import Stack, ended
 from tests.conftest import Caller, a_caller, an_app
 from tests.hostile.requests import Hostile, Target, requests
 from tests.hostile.sending import Outcome, send
@@ -35,30 +31,14 @@ class Played:
         return f"{self.route}, {self.hostile.trick}: {self.outcome.status} {self.outcome.flaw}"
 
 
-def play(directory: Path) -> list[Played]:
-    with (
-        Postgres(directory / "postgres", fast=True) as postgres,
-        Valkey(directory / "valkey") as valkey,
-    ):
-        migrate(postgres.url)
-        settings = Settings(
-            database_url=postgres.url,
-            redis_url=valkey.url,
-            unsafe_database=True,
-            run_seconds=3600,
-            hold_seconds=1.0,
-            idle_seconds=1,
-        )
-        for configure in (queue.configure, events.configure, rates.configure):
-            configure(settings)
-        stack = Stack(settings, "", directory)
-        try:
-            port = int(stack.start_api().split(":")[2].removesuffix("/v1"))
-            with Database(postgres.url, 2) as database, an_app(settings) as app:
-                targets = list(_targets(app, database, a_caller(database, "hostile")))
-            return _all(port, targets)
-        finally:
-            stack.stop()
+def play(settings: Settings, directory: Path) -> list[Played]:
+    """On servers that run, whose database is up to date."""
+    patient = replace(settings, run_seconds=3600, hold_seconds=1.0, idle_seconds=1)
+    with ended(Stack(patient, "", directory)) as stack:
+        port = int(stack.start_api().split(":")[2].removesuffix("/v1"))
+        with Database(settings.database_url, 2) as database, an_app(settings) as app:
+            targets = list(_targets(app, database, a_caller(database, "hostile")))
+        return _all(port, targets)
 
 
 def _targets(app: Flask, database: Database, caller: Caller) -> Iterator[Target]:

@@ -3,11 +3,17 @@ a server's error, never a trace, never a hang. `python -m tests.hostile` prints 
 
 from pathlib import Path
 
+from shared.db import Database
+from shared.settings import Settings
 from tests.hostile.play import play, table
 
 
-def test_no_trick_on_any_route_is_answered_by_more_than_a_refusal(tmp_path: Path) -> None:
-    played = play(tmp_path)
+def test_no_trick_on_any_route_is_answered_by_more_than_a_refusal(
+    settings: Settings,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    played = play(settings, tmp_path)
     assert len(played) > 1000
     assert [str(one) for one in played if one.outcome.flaw] == []
     assert "flaws" in table(played)

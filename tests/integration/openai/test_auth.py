@@ -129,9 +129,9 @@ def test_a_key_is_remembered_for_seconds_only() -> None:
 
 
 def test_every_route_asks_for_a_key_before_it_looks_at_anything_else(app: Flask) -> None:
-    ids = dict.fromkeys(("assistant_id", "thread_id", "message_id", "run_id", "step_id"), "x\0")
     with closing(http_as(app, "")) as http:
         for route in routes(app):
+            ids = dict.fromkeys(route.id_names, "x\0")
             path = f"http://treadle{route.path(ids)}?limit=x"
             answer = http.request(route.method, path, content=b"{")
             assert error_of(answer, 401)["message"] == NO_KEY, route
