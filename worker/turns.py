@@ -80,7 +80,8 @@ class Turns:
             self._of_batch -= reserved - of_batch
             for lane in {run.lane for run in runs}:
                 self._rounds[lane].took(_last([run for run in runs if run.lane == lane], turn))
-        return of_batch == reserved < turn.most
+        # One more than was reserved, if the newest was asked for.
+        return of_batch >= reserved and reserved < turn.most
 
     def gave_back(self, run: ClaimedRun) -> None:
         """It ended, or is not this worker's any more."""

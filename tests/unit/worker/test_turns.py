@@ -89,6 +89,7 @@ def test_of_some_runs_taken_at_once_the_last_in_the_order_of_turns_says_who_is_n
     ("found", "left"),
     [
         ([BATCH] * 7, True),
+        ([BATCH] * 8, True),
         ([BATCH] * 6, False),
         ([CONVERSATION] * 8, False),
         ([CONVERSATION] + [BATCH] * 7, True),
