@@ -16,7 +16,7 @@ from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
-from shared.store.runs import ClaimedRun, Run
+from shared.store.runs import CONVERSATION, ClaimedRun, Run
 from shared.store.threads import Thread
 from worker.model import no_usage
 
@@ -93,6 +93,7 @@ def a_run(
     status: RunStatus = RunStatus.QUEUED,
     question: str = "Why?",
     life_seconds: int = 600,
+    lane: str = CONVERSATION,
     **request: Any,
 ) -> Run:
     """A run in that status, on a thread of its own."""
@@ -100,9 +101,16 @@ def a_run(
     thread = a_thread(database, project_id, question)
     asked = RunRequest(assistant_id=assistant_id, **request)
     with database.transaction() as tx:
-        run = operations.start_run(tx, project_id, thread.id, asked, life_seconds)
+        run = operations.start_run(tx, project_id, thread.id, asked, life_seconds, lane=lane)
     with database.transaction() as tx:
         return bring_to(tx, run, status)
+
+
+def some_runs(
+    database: Database, project_id: str, count: int, lane: str = CONVERSATION
+) -> list[Run]:
+    """Queued, in their order."""
+    return [a_run(database, project_id, lane=lane) for _ in range(count)]
 
 
 def bring_to(tx: Transaction, run: Run, status: RunStatus) -> Run:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from tests.hostile.requests import Hostile
 
 PATIENCE_SECONDS = 20
-# A connection that is kept open after a whole answer is no hang.
-HALF_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ def send(port: int, hostile: Hostile) -> Outcome:
 
 
 def _is_whole(answer: bytes) -> bool:
+    """A connection that is kept open after it is no hang."""
     head, _, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
     return length is not None and len(body) >= int(length[1])

@@ -7,9 +7,9 @@ import pytest
 from shared.db import Database
 from shared.store import claims, lanes, projects, workers
 from shared.store.lanes import Room, Turn
-from shared.store.runs import BATCH, ClaimedRun, Run
+from shared.store.runs import BATCH, ClaimedRun
 from tests.conftest import Caller, a_caller
-from tests.factories import a_claim, a_run
+from tests.factories import a_claim, some_runs
 from worker.turns import Turns
 
 
@@ -23,17 +23,6 @@ def worker_id(database: Database) -> str:
 def other(database: Database, caller: Caller) -> Caller:
     """Made after the caller, so its project's id stands behind."""
     return a_caller(database, "other")
-
-
-def some_runs(database: Database, caller: Caller, count: int, lane: str = "") -> list[Run]:
-    made = [a_run(database, caller.project_id) for _ in range(count)]
-    if lane:
-        with database.autocommit() as tx:
-            tx.execute(
-                "UPDATE runs SET lane = %(lane)s WHERE id = ANY(%(ids)s)",
-                {"lane": lane, "ids": [run.id for run in made]},
-            )
-    return made
 
 
 def claim(
@@ -74,8 +63,8 @@ ROOMS = pytest.mark.parametrize("room", [Room(), BOUNDED], ids=["unbounded", "bo
 def test_a_conversation_is_taken_before_any_batch_that_came_before_it(
     database: Database, caller: Caller, worker_id: str, room: Room
 ) -> None:
-    batch = some_runs(database, caller, 2, BATCH)
-    (conversation,) = some_runs(database, caller, 1)
+    batch = some_runs(database, caller.project_id, 2, BATCH)
+    (conversation,) = some_runs(database, caller.project_id, 1)
     claimed = [claim(database, worker_id, room=room) for _ in range(4)]
     assert [run and run.id for run in claimed] == [conversation.id, *(r.id for r in batch), None]
 
@@ -84,8 +73,8 @@ def test_a_conversation_is_taken_before_any_batch_that_came_before_it(
 def test_a_turn_of_the_batches_comes_before_conversations(
     database: Database, caller: Caller, worker_id: str, room: Room
 ) -> None:
-    (conversation,) = some_runs(database, caller, 1)
-    (batch,) = some_runs(database, caller, 1, BATCH)
+    (conversation,) = some_runs(database, caller.project_id, 1)
+    (batch,) = some_runs(database, caller.project_id, 1, BATCH)
     turn = Turn(lane=BATCH, other="conversation")
     claimed = [claim(database, worker_id, turn, room) for _ in range(2)]
     assert [run and run.id for run in claimed] == [batch.id, conversation.id]
@@ -95,7 +84,7 @@ def test_a_turn_of_the_batches_comes_before_conversations(
 def test_a_worker_that_holds_enough_of_a_batch_takes_no_more_of_it(
     database: Database, caller: Caller, worker_id: str, room: Room
 ) -> None:
-    some_runs(database, caller, 1, BATCH)
+    some_runs(database, caller.project_id, 1, BATCH)
     assert claim(database, worker_id, Turn(most_of_other=0), room) is None
 
 
@@ -107,8 +96,8 @@ def test_projects_take_turns_whatever_they_have_queued(
     worker_id: str,
     room: Room,
 ) -> None:
-    some_runs(database, caller, 8)
-    theirs = some_runs(database, other, 3)
+    some_runs(database, caller.project_id, 8)
+    theirs = some_runs(database, other.project_id, 3)
     order = list(drain(database, worker_id, Turns(128), room))
     assert [run.project_id == other.project_id for run in order] == [False, True] * 3 + [False] * 5
     assert [run.id for run in order if run.project_id == other.project_id] == [
@@ -126,8 +115,8 @@ def test_a_project_has_as_many_runs_taken_in_its_turn_as_its_weight(
 ) -> None:
     with database.transaction() as tx:
         projects.set_share(tx, caller.project_id, weight=3, running_runs=None)
-    some_runs(database, caller, 8)
-    some_runs(database, other, 3)
+    some_runs(database, caller.project_id, 8)
+    some_runs(database, other.project_id, 3)
     order = list(drain(database, worker_id, Turns(128), room))
     assert "".join("ba"[run.project_id == caller.project_id] for run in order) == "aaabaaabaab"
 
@@ -135,8 +124,8 @@ def test_a_project_has_as_many_runs_taken_in_its_turn_as_its_weight(
 def test_the_newest_of_the_project_whose_turn_it_is_can_be_asked_for_where_it_has_a_backlog(
     database: Database, caller: Caller, other: Caller, worker_id: str
 ) -> None:
-    mine = some_runs(database, caller, 3)
-    theirs = some_runs(database, other, 3)
+    mine = some_runs(database, caller.project_id, 3)
+    theirs = some_runs(database, other.project_id, 3)
     behind = Turn(newest=True, since=other.project_id + " ")
     assert [run and run.id for run in (claim(database, worker_id, behind),)] == [mine[0].id]
     wait(database, 3)
@@ -148,9 +137,9 @@ def test_the_newest_of_the_project_whose_turn_it_is_can_be_asked_for_where_it_ha
 def test_the_newest_run_does_not_wait_for_its_own_backlog(
     database: Database, caller: Caller, worker_id: str
 ) -> None:
-    some_runs(database, caller, 60)
+    some_runs(database, caller.project_id, 60)
     wait(database, 3)
-    (newest,) = some_runs(database, caller, 1)
+    (newest,) = some_runs(database, caller.project_id, 1)
     order = [run.id for run in drain(database, worker_id, Turns(128))]
     # By lot: that it is not among the first fifty happens once in two million times.
     assert order.index(newest.id) < 50
@@ -160,7 +149,10 @@ def test_the_newest_run_does_not_wait_for_its_own_backlog(
 def test_nothing_is_left_where_a_lane_or_a_project_has_no_run(
     database: Database, caller: Caller, other: Caller, worker_id: str, room: Room
 ) -> None:
-    runs = [*some_runs(database, caller, 5), *some_runs(database, other, 5, BATCH)]
+    runs = [
+        *some_runs(database, caller.project_id, 5),
+        *some_runs(database, other.project_id, 5, BATCH),
+    ]
     order = [run.id for run in drain(database, worker_id, Turns(8), room)]
     assert sorted(order) == sorted(run.id for run in runs)
 
@@ -169,8 +161,8 @@ def test_nothing_is_left_where_a_lane_or_a_project_has_no_run(
 def test_claims_of_the_same_moment_find_a_run_each(
     database: Database, caller: Caller, other: Caller, worker_id: str, room: Room
 ) -> None:
-    some_runs(database, caller, 1)
-    some_runs(database, other, 1)
+    some_runs(database, caller.project_id, 1)
+    some_runs(database, other.project_id, 1)
     if room.is_bounded:
         assert {run.project_id for run in drain(database, worker_id, Turns(8), room)} == {
             caller.project_id,
@@ -185,8 +177,8 @@ def test_claims_of_the_same_moment_find_a_run_each(
 def test_some_runs_are_taken_at_once_and_no_more_of_a_batch_than_may_be(
     database: Database, caller: Caller, other: Caller, worker_id: str
 ) -> None:
-    conversations = some_runs(database, caller, 3)
-    batch = some_runs(database, other, 5, BATCH)
+    conversations = some_runs(database, caller.project_id, 3)
+    batch = some_runs(database, other.project_id, 5, BATCH)
     turn = Turn(most=8, most_of_lane=8, most_of_other=2, since=other.project_id)
     with database.autocommit() as tx:
         claimed = claims.claim(tx, worker_id, turn)
@@ -196,8 +188,8 @@ def test_some_runs_are_taken_at_once_and_no_more_of_a_batch_than_may_be(
 def test_a_project_has_no_more_runs_worked_on_than_it_may(
     database: Database, caller: Caller, other: Caller, worker_id: str
 ) -> None:
-    some_runs(database, caller, 4)
-    some_runs(database, other, 2)
+    some_runs(database, caller.project_id, 4)
+    some_runs(database, other.project_id, 2)
     with database.transaction() as tx:
         assert not lanes.some_project_is_bounded(tx)
         projects.set_share(tx, caller.project_id, weight=None, running_runs=2)
@@ -217,8 +209,8 @@ def test_a_project_has_no_more_runs_worked_on_than_it_may(
 def test_the_settings_bound_the_projects_without_a_number_of_their_own(
     database: Database, caller: Caller, other: Caller, worker_id: str
 ) -> None:
-    some_runs(database, caller, 3)
-    some_runs(database, other, 3)
+    some_runs(database, caller.project_id, 3)
+    some_runs(database, other.project_id, 3)
     with database.transaction() as tx:
         projects.set_share(tx, other.project_id, weight=None, running_runs=0)
     room = Room(of_project=1, is_bounded=True)
@@ -231,7 +223,7 @@ def test_the_settings_bound_the_projects_without_a_number_of_their_own(
 def test_a_run_that_was_taken_before_its_room_was_counted_is_not_taken_again(
     database: Database, caller: Caller, worker_id: str
 ) -> None:
-    (run,) = some_runs(database, caller, 1)
+    (run,) = some_runs(database, caller.project_id, 1)
     with database.transaction() as tx:
         a_claim(tx, run)
     assert claim(database, worker_id, room=BOUNDED) is None

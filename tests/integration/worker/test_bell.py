@@ -14,7 +14,7 @@ from shared.store import projects, workers
 from shared.store.runs import BATCH, CONVERSATION, Run
 from tests.acceptance.conftest import wait_until
 from tests.conftest import Caller
-from tests.factories import a_run
+from tests.factories import some_runs
 from tests.integration.worker.test_execution import now
 from tests.model_server import ModelServer, stall
 from worker.bell import Bell
@@ -28,13 +28,6 @@ def a_bell(settings: Settings, database: Database, lease: Lease) -> Iterator[Bel
     """As a worker has it: its runs in threads."""
     with closing(Model(settings)) as model:
         yield Bell(settings, database, lease, Execution(settings, database, lease, model))
-
-
-def some_runs(database: Database, caller: Caller, count: int, lane: str) -> list[Run]:
-    made = [a_run(database, caller.project_id) for _ in range(count)]
-    with database.autocommit() as tx:
-        tx.execute("UPDATE runs SET lane = %(lane)s", {"lane": lane})
-    return made
 
 
 def all_ended(database: Database, made: list[Run]) -> bool:
@@ -52,7 +45,7 @@ def test_one_bell_is_enough_for_all_that_wait(
     lane: str,
     concurrency: int,
 ) -> None:
-    made = some_runs(database, caller, 40, lane)
+    made = some_runs(database, caller.project_id, 40, lane)
     with a_bell(replace(settings, concurrency=concurrency), database, lease) as bell:
         bell.answer()
         wait_until(lambda: all_ended(database, made), 20, "the runs to end")
@@ -68,7 +61,7 @@ def test_one_bell_is_enough_where_only_some_may_be_held_at_once(
     model_server: ModelServer,
     bound: str,
 ) -> None:
-    made = some_runs(database, caller, 20, CONVERSATION)
+    made = some_runs(database, caller.project_id, 20, CONVERSATION)
     if bound == "of a project":
         with database.autocommit() as tx:
             projects.set_share(tx, caller.project_id, weight=None, running_runs=2)
@@ -87,7 +80,7 @@ def test_a_full_worker_takes_the_next_when_one_ends_and_none_when_it_is_to_end(
 ) -> None:
     go = threading.Event()
     model_server.script(stall(go), stall(go))
-    made = some_runs(database, caller, 4, CONVERSATION)
+    made = some_runs(database, caller.project_id, 4, CONVERSATION)
     with a_bell(replace(settings, concurrency=2), database, lease) as bell:
         answering = threading.Thread(target=bell.answer)
         answering.start()
@@ -107,7 +100,7 @@ def test_a_bell_that_finds_no_database_leaves_all_places_free(
     lease: Lease,
     model_server: ModelServer,
 ) -> None:
-    made = some_runs(database, caller, 3, CONVERSATION)
+    made = some_runs(database, caller.project_id, 3, CONVERSATION)
     with a_bell(replace(settings, concurrency=1), database, lease) as bell:
         with database.autocommit() as tx:
             tx.execute("ALTER TABLE runs RENAME TO gone")
