@@ -4,6 +4,7 @@ wants. Each would hold its greenlet, and what that holds, for as long as it like
 
 import errno
 import logging
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -56,6 +57,13 @@ _STATUSES = {
 
 
 class Worker(GeventWorker):
+    def notify(self) -> None:
+        """An orphan ends as a worker does that was told to: its requests come to their end first.
+        The one of gunicorn leaves at once, while it still accepts and serves."""
+        super(GeventWorker, self).notify()
+        if self.ppid != os.getppid():
+            self.alive = False
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
