@@ -2,17 +2,20 @@
 come here, so that a rule has one home."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
+from shared.ids import new_id
 from shared.run_state import TERMINAL, RunStatus
 from shared.store import assistants, files, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
 from shared.store.runs import CONVERSATION, Run, RunOptions
 from shared.store.threads import Thread
+from shared.store.transitions import NewRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +129,26 @@ def start_run(
     """A `run_id` is given where its stream already listens for it. Sent again, the request gives
     the run that its first try made. One that may wait gets in line on a busy thread. Where as many
     of the project are queued as may be, LimitReached is raised; 0 means any number."""
-    thread = threads.lock(tx, project_id, thread_id)
-    if sent.again and sent.sha256 is not None:
-        made = runs.made_by(tx, thread.id, sent.sha256)
-        if made is not None:
-            return made
-    runs.require_room(tx, project_id, most_queued)
-    return _start(
-        tx, thread, request, life_seconds, run_id, sent.sha256, may_wait=may_wait, lane=lane
-    )
+
+    def wanted() -> NewRun:
+        return _new_run(
+            tx, project_id, thread_id, request, life_seconds, run_id, sent.sha256, lane=lane
+        )
+
+    if not (sent.again or may_wait or request.additional_messages):
+        runs.require_room(tx, project_id, most_queued)
+        # Whatever is missing, the thread is missed first.
+        with suppress(NotFound):
+            if run := transitions.create_if_ready(tx, wanted()):
+                return run
+    with tx.atomic():
+        thread = threads.lock(tx, project_id, thread_id)
+        if sent.again and sent.sha256 is not None:
+            made = runs.made_by(tx, thread.id, sent.sha256)
+            if made is not None:
+                return made
+        runs.require_room(tx, project_id, most_queued)
+        return _start(tx, wanted(), request, may_wait=may_wait)
 
 
 def start_thread_and_run(
@@ -151,7 +165,8 @@ def start_thread_and_run(
     """`thread` holds the arguments of `create_thread`; `most_queued` as for `start_run`."""
     runs.require_room(tx, project_id, most_queued)
     created = create_thread(tx, project_id, **thread)
-    return _start(tx, created, request, life_seconds, run_id, lane=lane)
+    new = _new_run(tx, project_id, created.id, request, life_seconds, run_id, lane=lane)
+    return _start(tx, new, request)
 
 
 def submit_tool_outputs(
@@ -216,37 +231,39 @@ def _no_outputs(status: RunStatus) -> Conflict:
     return Conflict(f'Runs in status "{status}" do not accept tool outputs.')
 
 
-def _start(
+def _new_run(
     tx: Transaction,
-    thread: Thread,
+    project_id: str,
+    thread_id: str,
     request: RunRequest,
     life_seconds: int,
     run_id: str | None,
     request_sha256: bytes | None = None,
     *,
-    may_wait: bool = False,
-    lane: str = CONVERSATION,
-) -> Run:
-    """The thread is locked, or is this transaction's own. The run's place is behind the messages
-    that come with it."""
-    assistant = assistants.get(tx, thread.project_id, request.assistant_id)
-    _require_known(tx, thread.project_id, request.tool_resources)
-    options = _resolve(assistant, request)
-    _add(tx, thread, request.additional_messages or ())
-    run = transitions.create(
-        tx,
-        thread.project_id,
-        thread.id,
-        assistant.id,
-        options,
-        life_seconds,
-        run_id=run_id,
+    lane: str,
+) -> NewRun:
+    assistant = assistants.get(tx, project_id, request.assistant_id)
+    _require_known(tx, project_id, request.tool_resources)
+    return NewRun(
+        id=run_id or new_id("run"),
+        project_id=project_id,
+        thread_id=thread_id,
+        assistant_id=assistant.id,
+        options=_resolve(assistant, request),
+        life_seconds=life_seconds,
         streamed=request.stream,
         request_sha256=request_sha256,
-        may_wait=may_wait,
         lane=lane,
     )
-    if not options.instructions and not run.thread_has_user_message:
+
+
+def _start(tx: Transaction, new: NewRun, request: RunRequest, *, may_wait: bool = False) -> Run:
+    """The thread is locked, or is this transaction's own. The run's place is behind the messages
+    that come with it."""
+    if request.additional_messages:
+        messages.create_all(tx, new.project_id, new.thread_id, request.additional_messages)
+    run = transitions.create(tx, new, may_wait=may_wait)
+    if not new.options.instructions and not run.thread_has_user_message:
         raise Conflict(
             "Run creation requires a Thread with a user message or an assistant with instructions.",
             code="invalid_thread",
@@ -281,11 +298,6 @@ def _resolve(assistant: Assistant, request: RunRequest) -> RunOptions:
 
 def _first(asked: Any, otherwise: Any) -> Any:
     return otherwise if asked is None else asked
-
-
-def _add(tx: Transaction, thread: Thread, new: Sequence[NewMessage]) -> None:
-    if new:
-        messages.create_all(tx, thread.project_id, thread.id, new)
 
 
 def _require_known(tx: Transaction, project_id: str, tool_resources: dict[str, Any] | None) -> None:

@@ -44,7 +44,7 @@ def is_retry() -> bool:
 
 @contextmanager
 def opened() -> Generator[Transaction]:
-    """For `once` with an `act` of a single statement."""
+    """For `once` with an `act` that is atomic by itself."""
     with transaction() if HEADER in request.headers else single() as tx:
         yield tx
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from dataclasses import fields
 from typing import Any
 
 from api import operations
@@ -16,8 +17,9 @@ from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
-from shared.store.runs import CONVERSATION, ClaimedRun, Run
+from shared.store.runs import CONVERSATION, ClaimedRun, Run, RunOptions
 from shared.store.threads import Thread
+from shared.store.transitions import NewRun
 from worker.model import no_usage
 
 
@@ -146,13 +148,25 @@ def _wait_for_outputs(tx: Transaction, run: Run) -> Run:
     return waiting
 
 
+def another(run: Run) -> NewRun:
+    """A run like this one, on its thread."""
+    return NewRun(
+        id=new_id("run"),
+        project_id=run.project_id,
+        thread_id=run.thread_id,
+        assistant_id=run.assistant_id,
+        options=RunOptions(**{one.name: getattr(run, one.name) for one in fields(RunOptions)}),
+        life_seconds=600,
+    )
+
+
 def an_answer(tx: Transaction, run: Run, text: str) -> tuple[str, str]:
     """A message of the run and its step: their ids."""
     content = [{"type": "text", "text": {"value": text, "annotations": []}}]
     new = NewAnswer(id=new_id("msg"), created_at=time.time(), content=content)
-    message = messages.create_answer(tx, run, new)
-    details = {"type": "message_creation", "message_creation": {"message_id": message.id}}
-    return message.id, _add_step(tx, run, "completed", details)
+    messages.create_answer(tx, run, new)
+    details = {"type": "message_creation", "message_creation": {"message_id": new.id}}
+    return new.id, _add_step(tx, run, "completed", details)
 
 
 def _add_step(tx: Transaction, run: Run, status: str, details: dict[str, Any]) -> str:

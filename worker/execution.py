@@ -14,7 +14,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from shared import events
@@ -94,9 +93,7 @@ class Execution:
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
         """The turn: what is to be written at its end."""
-        said, steps = self._persist(
-            lambda tx: _history(tx, run), deadline, self._database.autocommit
-        )
+        said, steps = self._persist(lambda tx: _history(tx, run), deadline)
         if outcome.tokens_left(run, steps) == 0:
             return outcome.out_of_tokens(run, steps)
         heard = run.streamed and events.has_streams(run.id)
@@ -133,17 +130,12 @@ class Execution:
         later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
         return _then_pause(run, later, error.retry_after)
 
-    def _persist(
-        self,
-        act: Callable[[Transaction], T],
-        deadline: float,
-        begin: Callable[[], AbstractContextManager[Transaction]] | None = None,
-    ) -> T:
+    def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
         attempt = 0
         while True:
             try:
-                with (begin or self._database.transaction)() as tx:
+                with self._database.autocommit() as tx:
                     return act(tx)
             except Unavailable:
                 if time.monotonic() > deadline:
@@ -159,8 +151,9 @@ def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision
         return decision
 
     def decide(tx: Transaction) -> Run:
-        ended = decision(tx)
-        model_pauses.pause(tx, run.model, min(seconds, _LONGEST_PAUSE))
+        with tx.atomic():
+            ended = decision(tx)
+            model_pauses.pause(tx, run.model, min(seconds, _LONGEST_PAUSE))
         return ended
 
     return decide

@@ -1,6 +1,7 @@
 """What one turn asks of the model, and what its answer makes of the run.
 
-Pure decisions: each gives a function of a transaction, which `execution` commits under the fence.
+Pure decisions: each gives a function of a transaction, which `execution` carries out under the
+fence. Where it takes more than one statement, it makes itself atomic.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,8 +64,9 @@ def failure(run: Run, code: str, message: str, deltas: Deltas | None = None) -> 
     """What was already told to listeners is kept, as an incomplete message."""
 
     def fail(tx: Transaction) -> Run:
-        failed = claims.fail(tx, run, code, message, no_usage())
-        _keep_partial(tx, failed, deltas, "run_failed")
+        with tx.atomic():
+            failed = claims.fail(tx, run, code, message, no_usage())
+            _keep_partial(tx, failed, deltas, "run_failed")
         return failed
 
     return fail
@@ -72,8 +74,9 @@ def failure(run: Run, code: str, message: str, deltas: Deltas | None = None) -> 
 
 def cancellation(run: Run, deltas: Deltas) -> Decision:
     def cancel(tx: Transaction) -> Run:
-        cancelled = claims.end_cancelled(tx, run)
-        _keep_partial(tx, cancelled, deltas, "run_cancelled")
+        with tx.atomic():
+            cancelled = claims.end_cancelled(tx, run)
+            _keep_partial(tx, cancelled, deltas, "run_cancelled")
         return cancelled
 
     return cancel
@@ -83,18 +86,25 @@ def _finish(
     tx: Transaction, run: Run, answer: Answer, steps: Sequence[RunStep], deltas: Deltas
 ) -> Run:
     to = RunStatus.INCOMPLETE if answer.finish_reason == "length" else RunStatus.COMPLETED
-    ended = claims.finish(tx, run, to, sum_usage(_used(steps), answer.usage))
-    if answer.tool_calls:
-        # Cut off in the middle of them: nobody can make them.
-        _say_and_call(tx, ended, answer, deltas, "failed")
-    else:
-        _say(tx, ended, answer, deltas.message(), answer.usage)
+    usage = sum_usage(_used(steps), answer.usage)
+    if not answer.tool_calls:
+        said = _said(answer, deltas.message(), answer.usage)
+        if ended := claims.finish_saying(tx, run, to, usage, *said):
+            return ended
+    with tx.atomic():
+        ended = claims.finish(tx, run, to, usage)
+        if answer.tool_calls:
+            # Cut off in the middle of them: nobody can make them.
+            _say_and_call(tx, ended, answer, deltas, "failed")
+        else:
+            _store(tx, ended, *_said(answer, deltas.message(), answer.usage))
     return ended
 
 
 def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas) -> Run:
-    waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
-    _say_and_call(tx, run, answer, deltas, "in_progress")
+    with tx.atomic():
+        waiting = claims.require_action(tx, run, [_call(call) for call in answer.tool_calls])
+        _say_and_call(tx, run, answer, deltas, "in_progress")
     return waiting
 
 
@@ -104,7 +114,7 @@ def _say_and_call(
     """What the model said beside its calls is a message of its own; the calls' step has the
     usage of the turn."""
     if answer.text is not None or answer.refusal is not None:
-        _say(tx, run, answer, deltas.message(), no_usage())
+        _store(tx, run, *_said(answer, deltas.message(), no_usage()))
     calls = [_call(call, output=None) for call in answer.tool_calls]
     place = deltas.calls()
     step = NewStep(
@@ -118,9 +128,11 @@ def _say_and_call(
     run_steps.create(tx, run, step)
 
 
-def _say(tx: Transaction, run: Run, answer: Answer, place: Place, usage: Usage) -> None:
+def _said(answer: Answer, place: Place, usage: Usage) -> tuple[NewAnswer, NewStep]:
     reason = _INCOMPLETE_MESSAGE.get(answer.finish_reason)
-    _store(tx, run, place, _content(answer.text, answer.refusal), reason, "completed", usage)
+    return _message_and_step(
+        place, _content(answer.text, answer.refusal), reason, "completed", usage
+    )
 
 
 def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str) -> None:
@@ -128,34 +140,37 @@ def _keep_partial(tx: Transaction, run: Run, deltas: Deltas | None, reason: str)
         return
     content = _content(deltas.said("text") or None, deltas.said("refusal") or None)
     if content:
-        _store(tx, run, deltas.message(), content, reason, run.status.value, no_usage())
+        place, status = deltas.message(), run.status.value
+        _store(tx, run, *_message_and_step(place, content, reason, status, no_usage()))
 
 
-def _store(
-    tx: Transaction,
-    run: Run,
+def _store(tx: Transaction, run: Run, answer: NewAnswer, step: NewStep) -> None:
+    messages.create_answer(tx, run, answer)
+    run_steps.create(tx, run, step)
+
+
+def _message_and_step(
     place: Place,
     content: list[dict[str, Any]],
     incomplete_reason: str | None,
     step_status: str,
     usage: Usage,
-) -> None:
+) -> tuple[NewAnswer, NewStep]:
     answer = NewAnswer(
         id=place.message_id,
         created_at=place.created_at,
         content=content,
         incomplete_reason=incomplete_reason,
     )
-    message = messages.create_answer(tx, run, answer)
     step = NewStep(
         id=place.step_id,
         created_at=place.created_at,
         type="message_creation",
         status=step_status,
-        details={"type": "message_creation", "message_creation": {"message_id": message.id}},
+        details={"type": "message_creation", "message_creation": {"message_id": answer.id}},
         usage=usage,
     )
-    run_steps.create(tx, run, step)
+    return answer, step
 
 
 def _content(text: str | None, refusal: str | None) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """/threads/{thread_id}/runs and /threads/runs"""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -22,7 +23,7 @@ from api.openai.schemas.runs import (
 from api.openai.streams import Beginning
 from api.operations import RunRequest, ToolOutputs
 from api.polling import asked_to_hold, hold, poll_after_ms
-from api.repeats import is_retry, once, sent
+from api.repeats import is_retry, once, opened, sent
 from api.runtime import runtime, single, transaction
 from shared.db import Transaction
 from shared.run_state import RunStatus
@@ -56,9 +57,9 @@ def create_run(asked: RunRequest, thread_id: str) -> Any:
         )
 
     def begin(run_id: str) -> Beginning:
-        return Beginning(_once(lambda tx: start(tx, run_id)), Projection.begin)
+        return Beginning(_once(lambda tx: start(tx, run_id), opened), Projection.begin)
 
-    return streams.respond(project, begin) if asked.stream else _answer(_once(start))
+    return streams.respond(project, begin) if asked.stream else _answer(_once(start, opened))
 
 
 @blueprint.route("/threads/runs", methods=["POST"])
@@ -180,15 +181,19 @@ def stream_run(thread_id: str, run_id: str) -> Any:
     return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)
 
 
-def _once(act: Callable[[Transaction], runs.Run]) -> runs.Run:
-    """The run that the request is about; asked for again, the same, as it is now."""
+def _once(
+    act: Callable[[Transaction], runs.Run],
+    begin: Callable[[], AbstractContextManager[Transaction]] = transaction,
+) -> runs.Run:
+    """The run that the request is about; asked for again, the same, as it is now. `begin` is
+    `opened` for an `act` that is atomic by itself."""
     made: list[runs.Run] = []
 
     def make() -> dict[str, str]:
         made.append(act(tx))
         return _name(made[0])
 
-    with transaction() as tx:
+    with begin() as tx:
         named = once(tx, make)
         return made[0] if made else runs.get(tx, project_id(), named["thread_id"], named["run_id"])
 

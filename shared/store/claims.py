@@ -2,7 +2,7 @@
 takeover it finds no row, and `LeaseLost` says so."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
@@ -10,19 +10,39 @@ from shared import queue
 from shared.db import Transaction
 from shared.errors import LeaseLost
 from shared.run_state import RunStatus
-from shared.store import transitions
+from shared.store import messages, run_steps, transitions
 from shared.store.lanes import NEXT, NEXT_WITH_ROOM, Room, Turn
 from shared.store.losses import MOST_LAPSES
+from shared.store.messages import NewAnswer
+from shared.store.run_steps import NewStep
 from shared.store.runs import COLUMNS, ClaimedRun, Run
 
 _CLAIMS_LOCK = 0x7EAD1E01
-_HELD = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
+_HELD: LiteralString = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
 # Before a write that brings messages or steps along. The thread is locked before the run, as its
 # deletion does: else the two could wait for each other.
-_WITH_THREAD = (
-    "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE) UPDATE runs"
+_WITH_THREAD: LiteralString = (
+    "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
 )
-_HELD_WITH_THREAD = " FROM thread" + _HELD + " AND thread.id = thread_id"
+_HELD_WITH_THREAD: LiteralString = " FROM thread" + _HELD + " AND thread.id = thread_id"
+_RETURNING: LiteralString = " RETURNING " + COLUMNS
+_FINISHED: LiteralString = (
+    "UPDATE runs SET status = %(to)s, completed_at = now(), worker_id = NULL,"
+    " usage = %(usage)s, incomplete_details = %(details)s" + _HELD_WITH_THREAD
+)
+_FINISH: LiteralString = _WITH_THREAD + _FINISHED + _RETURNING
+_FINISH_SAYING: LiteralString = (
+    _WITH_THREAD
+    + ", ended AS ("
+    + _FINISHED
+    + " AND NOT followed"
+    + _RETURNING
+    + "), said AS ("
+    + messages.CREATE_ANSWER
+    + " FROM ended), done AS ("
+    + run_steps.CREATE
+    + " FROM ended) SELECT * FROM ended"
+)
 
 
 def claim(
@@ -71,26 +91,41 @@ def is_last_chance(run: Run) -> bool:
 def finish(tx: Transaction, run: Run, to: RunStatus, usage: dict[str, Any]) -> Run:
     """`to` is completed, or incomplete for an answer that a token limit cut short. The answer's
     message and step belong into the same transaction."""
+    with tx.atomic():
+        return _held_by(run, _finish(tx, run, to, usage, _FINISH, {}))
+
+
+def finish_saying(
+    tx: Transaction,
+    run: Run,
+    to: RunStatus,
+    usage: dict[str, Any],
+    answer: NewAnswer,
+    step: NewStep,
+) -> Run | None:
+    """As `finish`, with an answer and its step, in one statement that needs no transaction around
+    it. None, and nothing is written, where there is more to do, as others stand in line behind the
+    run, or nothing, as the lease is lost."""
+    told = {**messages.of_answer(run, answer), **run_steps.of_new(run, step)}
+    ended = _finish(tx, run, to, usage, _FINISH_SAYING, told)
+    return ended[0] if ended else None
+
+
+def _finish(
+    tx: Transaction,
+    run: Run,
+    to: RunStatus,
+    usage: dict[str, Any],
+    query: LiteralString,
+    told: dict[str, Any],
+) -> list[Run]:
     details = {"reason": "max_completion_tokens"} if to is RunStatus.INCOMPLETE else None
-    return _held_by(
-        run,
-        transitions.change(
-            tx,
-            Run,
-            to,
-            _WITH_THREAD + " SET status = %(to)s, completed_at = now(), worker_id = NULL,"
-            " usage = %(usage)s, incomplete_details = %(details)s"
-            + _HELD_WITH_THREAD
-            + " RETURNING "
-            + COLUMNS,
-            {
-                **_lease(run),
-                "to": to.value,
-                "usage": Json(usage),
-                "details": Json(details) if details else None,
-            },
-        ),
-    )
+    ended = {
+        "to": to.value,
+        "usage": Json(usage),
+        "details": Json(details) if details else None,
+    }
+    return transitions.change(tx, Run, to, query, {**told, **_lease(run), **ended})
 
 
 def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) -> Run:
@@ -103,7 +138,7 @@ def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) 
             tx,
             Run,
             RunStatus.REQUIRES_ACTION,
-            _WITH_THREAD + " SET status = 'requires_action', worker_id = NULL,"
+            _WITH_THREAD + " UPDATE runs SET status = 'requires_action', worker_id = NULL,"
             " required_action = %(action)s" + _HELD_WITH_THREAD + " RETURNING " + COLUMNS,
             {**_lease(run), "action": Json(action)},
         ),
@@ -117,7 +152,8 @@ def fail(tx: Transaction, run: Run, code: str, message: str, usage: dict[str, An
             tx,
             Run,
             RunStatus.FAILED,
-            _WITH_THREAD + " SET status = 'failed', failed_at = now(), worker_id = NULL,"
+            _WITH_THREAD
+            + " UPDATE runs SET status = 'failed', failed_at = now(), worker_id = NULL,"
             " last_error = %(error)s, usage = coalesce(usage, %(usage)s)"
             + _HELD_WITH_THREAD
             + " RETURNING "
@@ -140,7 +176,7 @@ def end_cancelled(tx: Transaction, run: Run) -> Run:
             Run,
             RunStatus.CANCELLED,
             _WITH_THREAD
-            + " SET status = 'cancelled', cancelled_at = now(), worker_id = NULL"
+            + " UPDATE runs SET status = 'cancelled', cancelled_at = now(), worker_id = NULL"
             + _HELD_WITH_THREAD
             + " RETURNING "
             + COLUMNS,

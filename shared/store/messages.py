@@ -77,6 +77,20 @@ CREATE_ALL = (
     " WITH ORDINALITY AS new (id, role, content, attachments, metadata, number) ORDER BY number"
 )
 
+# May be part of a statement that says FROM where, and so whether.
+CREATE_ANSWER: LiteralString = (
+    "INSERT INTO messages (id, project_id, thread_id, created_at, role, content, attachments,"
+    " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details,"
+    " sequence) SELECT %(message_id)s, %(project_id)s, %(thread_id)s,"
+    " to_timestamp(%(message_created_at)s), 'assistant', %(message_content)s::json, '[]', '{}',"
+    " %(assistant_id)s, %(run_id)s, %(message_status)s,"
+    " CASE %(message_status)s WHEN 'completed' THEN now() END,"
+    " CASE %(message_status)s WHEN 'incomplete' THEN now() END, %(message_details)s::json,"
+    " coalesce(1 + coalesce("
+    "(SELECT max(sequence) FROM messages WHERE run_id = %(run_id)s), %(place)s),"
+    " nextval('messages_sequence_seq'))"
+)
+
 
 @dataclass(frozen=True)
 class Said:
@@ -152,37 +166,26 @@ def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message |
     )
 
 
-def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> Message:
+def create_answer(tx: Transaction, run: Run, answer: NewAnswer) -> None:
     """What the model said, at the run's place in the thread, behind what the run said before."""
-    incomplete = answer.incomplete_reason is not None
-    message = tx.one(
-        Message,
-        "INSERT INTO messages (id, project_id, thread_id, created_at, role, content, attachments,"
-        " metadata, assistant_id, run_id, status, completed_at, incomplete_at, incomplete_details,"
-        " sequence) VALUES (%(id)s, %(project_id)s, %(thread_id)s, to_timestamp(%(created_at)s),"
-        " 'assistant', %(content)s, '[]', '{}', %(assistant_id)s, %(run_id)s, %(status)s,"
-        " CASE WHEN NOT %(incomplete)s THEN now() END, CASE WHEN %(incomplete)s THEN now() END,"
-        " %(incomplete_details)s, coalesce(1 + coalesce("
-        "(SELECT max(sequence) FROM messages WHERE run_id = %(run_id)s), %(place)s),"
-        " nextval('messages_sequence_seq'))) RETURNING " + _COLUMNS,
-        {
-            "id": answer.id,
-            "place": run.place,
-            "created_at": answer.created_at,
-            "project_id": run.project_id,
-            "thread_id": run.thread_id,
-            "content": Json(answer.content),
-            "assistant_id": run.assistant_id,
-            "run_id": run.id,
-            "status": "incomplete" if incomplete else "completed",
-            "incomplete": incomplete,
-            "incomplete_details": Json({"reason": answer.incomplete_reason})
-            if incomplete
-            else None,
-        },
-    )
-    assert message is not None
-    return message
+    tx.execute(CREATE_ANSWER, of_answer(run, answer))
+
+
+def of_answer(run: Run, answer: NewAnswer) -> dict[str, Any]:
+    """The parameters of CREATE_ANSWER."""
+    reason = answer.incomplete_reason
+    return {
+        "message_id": answer.id,
+        "message_created_at": answer.created_at,
+        "message_content": Json(answer.content),
+        "message_status": "completed" if reason is None else "incomplete",
+        "message_details": None if reason is None else Json({"reason": reason}),
+        "place": run.place,
+        "project_id": run.project_id,
+        "thread_id": run.thread_id,
+        "assistant_id": run.assistant_id,
+        "run_id": run.id,
+    }
 
 
 def get(tx: Transaction, project_id: str, thread_id: str, message_id: str) -> Message:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
@@ -55,30 +55,39 @@ class NewStep:
     usage: dict[str, Any]
 
 
+# May be part of a statement that says FROM where, and so whether.
+CREATE: LiteralString = (
+    "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
+    " status, step_details, completed_at, failed_at, cancelled_at, last_error, usage)"
+    " SELECT %(step_id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s,"
+    " to_timestamp(%(step_created_at)s), %(step_type)s, %(step_status)s, %(step_details)s::json,"
+    " CASE %(step_status)s WHEN 'completed' THEN now() END,"
+    " CASE %(step_status)s WHEN 'failed' THEN now() END,"
+    " CASE %(step_status)s WHEN 'cancelled' THEN now() END, %(step_error)s::json,"
+    " %(step_usage)s::json"
+)
+
+
 def create(tx: Transaction, run: Run, new: NewStep) -> None:
     """In the transaction that stores what the step did."""
-    tx.execute(
-        "INSERT INTO run_steps (id, project_id, thread_id, run_id, assistant_id, created_at, type,"
-        " status, step_details, completed_at, failed_at, cancelled_at, last_error, usage)"
-        " VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(run_id)s, %(assistant_id)s,"
-        " to_timestamp(%(created_at)s), %(type)s, %(status)s, %(step_details)s,"
-        " CASE %(status)s WHEN 'completed' THEN now() END,"
-        " CASE %(status)s WHEN 'failed' THEN now() END,"
-        " CASE %(status)s WHEN 'cancelled' THEN now() END, %(last_error)s, %(usage)s)",
-        {
-            "id": new.id,
-            "project_id": run.project_id,
-            "thread_id": run.thread_id,
-            "run_id": run.id,
-            "assistant_id": run.assistant_id,
-            "created_at": new.created_at,
-            "type": new.type,
-            "status": new.status,
-            "step_details": Json(new.details),
-            "last_error": Json(run.last_error) if run.last_error else None,
-            "usage": Json(new.usage),
-        },
-    )
+    tx.execute(CREATE, of_new(run, new))
+
+
+def of_new(run: Run, new: NewStep) -> dict[str, Any]:
+    """The parameters of CREATE."""
+    return {
+        "step_id": new.id,
+        "step_created_at": new.created_at,
+        "step_type": new.type,
+        "step_status": new.status,
+        "step_details": Json(new.details),
+        "step_error": Json(run.last_error) if run.last_error else None,
+        "step_usage": Json(new.usage),
+        "project_id": run.project_id,
+        "thread_id": run.thread_id,
+        "run_id": run.id,
+        "assistant_id": run.assistant_id,
+    }
 
 
 def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str | None]) -> None:

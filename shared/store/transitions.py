@@ -3,6 +3,8 @@ what it implies. Here also what callers do; `claims` has the workers' verbs, `lo
 """
 
 import logging
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString, TypeVar
 
@@ -11,7 +13,6 @@ from psycopg.types.json import Json
 from shared import events, metrics, queue
 from shared.db import Transaction
 from shared.errors import Conflict
-from shared.ids import new_id
 from shared.run_state import STOPPED, TERMINAL, RunStatus, before
 from shared.store.runs import (
     ACTIVE,
@@ -45,89 +46,105 @@ def change(
 ) -> list[R]:
     """A queued run rings, a stopped one wakes its readers, one that ended calls who stands in line
     behind it, and where a run ends without an answer its open step shares its fate. `query` guards
-    itself by `status = ANY(%(before)s)`."""
-    if to not in _ENDED_OTHERWISE:
+    itself by `status = ANY(%(before)s)`. An end with an answer is atomic by its caller."""
+    with tx.atomic() if to in _ENDED_OTHERWISE else nullcontext():
         changed = tx.all(row, query, {**parameters, "before": before(to)})
-    else:
-        with tx.atomic():
-            changed = tx.all(row, query, {**parameters, "before": before(to)})
+        if to in _ENDED_OTHERWISE:
             _end_open_steps(tx, to, [run.id for run in changed])
-    for run in changed:
-        if run.status is RunStatus.QUEUED:
-            tx.after_commit(queue.ring)
-        if run.status in STOPPED:
-            tx.after_commit(events.publish_stopped, run.id)
-        if run.streamed:
-            tx.after_commit(events.publish_changed, run.id)
-        if run.status in TERMINAL:
-            tx.after_commit(_log_end, run)
-            if run.followed:
+        for run in changed:
+            if run.followed and run.status in TERMINAL:
                 _call_next(tx, run.thread_id)
+    for run in changed:
+        _tell(tx, run)
     return changed
 
 
-def create(
-    tx: Transaction,
-    project_id: str,
-    thread_id: str,
-    assistant_id: str,
-    options: RunOptions,
-    life_seconds: int,
-    *,
-    run_id: str | None = None,
-    streamed: bool = False,
-    request_sha256: bytes | None = None,
-    may_wait: bool = False,
-    lane: str = CONVERSATION,
-) -> CreatedRun:
+def _tell(tx: Transaction, run: Run) -> None:
+    if run.status is RunStatus.QUEUED:
+        tx.after_commit(queue.ring)
+    if run.status in STOPPED:
+        tx.after_commit(events.publish_stopped, run.id)
+    if run.streamed:
+        tx.after_commit(events.publish_changed, run.id)
+    if run.status in TERMINAL:
+        tx.after_commit(_log_end, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    id: str
+    project_id: str
+    thread_id: str
+    assistant_id: str
+    options: RunOptions
+    life_seconds: int
+    streamed: bool = False
+    request_sha256: bytes | None = None
+    lane: str = CONVERSATION
+
+
+def create(tx: Transaction, new: NewRun, *, may_wait: bool = False) -> CreatedRun:
     """The thread must be locked. Raises Conflict while another run of it is active, or gets in line
     behind that if it may. Those ahead live at most until the last of them expires, and then this
     one's life begins."""
-    in_line = _get_in_line(tx, thread_id) if may_wait else False
-    values = {
-        name: Json(value) if name in _JSON else value for name, value in vars(options).items()
+    in_line = _get_in_line(tx, new.thread_id) if may_wait else False
+    created = _insert(tx, new, in_line=in_line)
+    if created is None:
+        active = active_on(tx, new.thread_id)
+        raise Conflict(f"Thread {new.thread_id} already has an active run {active}.")
+    return created
+
+
+def create_if_ready(tx: Transaction, new: NewRun) -> CreatedRun | None:
+    """As `create`, and locks the thread itself: one statement, which needs no transaction around
+    it. None, and nothing is written, unless the thread exists, is not busy and gives the run
+    something to answer."""
+    return _insert(tx, new, needs_message=not new.options.instructions)
+
+
+# The thread's lock comes first, and what is numbered and timed comes under it.
+_INSERT: LiteralString = (
+    "WITH thread AS (SELECT id FROM threads WHERE project_id = %(project_id)s"
+    " AND id = %(thread_id)s FOR NO KEY UPDATE)"
+    " INSERT INTO runs (id, project_id, thread_id, assistant_id, lane, streamed, request_sha256,"
+    " life_seconds, expires_at, run_after, "
+    + OPTIONS
+    + ") SELECT %(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
+    " %(lane)s, %(streamed)s, %(request_sha256)s,"
+    " %(life_seconds)s, make_interval(secs => %(life_seconds)s) + CASE WHEN %(in_line)s THEN"
+    " (SELECT max(expires_at) FROM runs WHERE thread_id = %(thread_id)s AND "
+    + ACTIVE
+    + ") ELSE clock_timestamp() END,"
+    " CASE WHEN %(in_line)s THEN 'infinity' ELSE clock_timestamp() END,"
+    " %(model)s, %(instructions)s,"
+    " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
+    " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
+    " %(tool_choice)s, %(parallel_tool_calls)s, %(response_format)s, %(reasoning_effort)s"
+    " FROM thread WHERE NOT %(needs_message)s"
+    " OR EXISTS (SELECT FROM messages WHERE thread_id = %(thread_id)s AND role = 'user')"
+    " ON CONFLICT (thread_id) WHERE "
+    + BUSY
+    + " DO NOTHING RETURNING "
+    + COLUMNS
+    + ", EXISTS (SELECT FROM messages WHERE messages.thread_id = runs.thread_id"
+    " AND role = 'user') AS thread_has_user_message"
+)
+
+
+def _insert(
+    tx: Transaction, new: NewRun, *, in_line: bool = False, needs_message: bool = False
+) -> CreatedRun | None:
+    options = {
+        name: Json(value) if name in _JSON else value for name, value in vars(new.options).items()
     }
     created = change(
         tx,
         CreatedRun,
         RunStatus.QUEUED,
-        "INSERT INTO runs (id, project_id, thread_id, assistant_id, lane, streamed, request_sha256,"
-        " life_seconds, expires_at, run_after, "
-        + OPTIONS
-        + ") VALUES (%(id)s, %(project_id)s, %(thread_id)s, %(assistant_id)s,"
-        " %(lane)s, %(streamed)s, %(request_sha256)s,"
-        " %(life_seconds)s, make_interval(secs => %(life_seconds)s) + CASE WHEN %(in_line)s THEN"
-        " (SELECT max(expires_at) FROM runs WHERE thread_id = %(thread_id)s AND "
-        + ACTIVE
-        + ") ELSE clock_timestamp() END,"
-        " CASE WHEN %(in_line)s THEN 'infinity' ELSE clock_timestamp() END,"
-        " %(model)s, %(instructions)s,"
-        " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
-        " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
-        " %(tool_choice)s, %(parallel_tool_calls)s, %(response_format)s, %(reasoning_effort)s)"
-        " ON CONFLICT (thread_id) WHERE "
-        + BUSY
-        + " DO NOTHING RETURNING "
-        + COLUMNS
-        + ", EXISTS (SELECT FROM messages WHERE messages.thread_id = runs.thread_id"
-        " AND role = 'user') AS thread_has_user_message",
-        {
-            **values,
-            "id": run_id or new_id("run"),
-            "streamed": streamed,
-            "request_sha256": request_sha256,
-            "project_id": project_id,
-            "thread_id": thread_id,
-            "assistant_id": assistant_id,
-            "life_seconds": life_seconds,
-            "lane": lane,
-            "in_line": in_line,
-        },
+        _INSERT,
+        {**vars(new), **options, "in_line": in_line, "needs_message": needs_message},
     )
-    if not created:
-        active = active_on(tx, thread_id)
-        raise Conflict(f"Thread {thread_id} already has an active run {active}.")
-    return created[0]
+    return created[0] if created else None
 
 
 def submit_tool_outputs(tx: Transaction, run: Run, *, streamed: bool) -> Run | None:

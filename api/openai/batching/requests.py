@@ -12,9 +12,11 @@ from api.openai.schemas.faults import first_fault
 from api.openai.schemas.runs import CreateThreadAndRun
 from shared.db import Transaction
 from shared.errors import Invalid
+from shared.ids import new_id
 from shared.store import transitions
 from shared.store.batches import Batch
 from shared.store.runs import BATCH, Run
+from shared.store.transitions import NewRun
 
 # The name of no assistant: a chat completion has none.
 NO_ASSISTANT = "asst_" + "0" * 24
@@ -36,9 +38,16 @@ def start(tx: Transaction, batch: Batch, body: dict[str, Any], life_seconds: int
     made = operations.create_thread(
         tx, batch.project_id, messages=messages, tool_resources={}, metadata={}
     )
-    return transitions.create(
-        tx, batch.project_id, made.id, NO_ASSISTANT, options, life_seconds, lane=BATCH
+    new = NewRun(
+        id=new_id("run"),
+        project_id=batch.project_id,
+        thread_id=made.id,
+        assistant_id=NO_ASSISTANT,
+        options=options,
+        life_seconds=life_seconds,
+        lane=BATCH,
     )
+    return transitions.create(tx, new)
 
 
 def _load(schema: Any, body: dict[str, Any]) -> Any:

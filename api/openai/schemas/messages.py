@@ -68,6 +68,9 @@ class Part(ByType):
         super().__init__(PARTS)
 
 
+_TEXT = Text(longest=LONGEST_CONTENT)
+
+
 class Content(ListOf):
     """A string, which becomes one text part, or a list of parts."""
 
@@ -78,7 +81,7 @@ class Content(ListOf):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **rest: Any) -> list[Any]:
         if isinstance(value, str):
-            Text(longest=LONGEST_CONTENT).deserialize(value)
+            _TEXT.deserialize(value)
             if not value:
                 raise refuse("invalid_value", "Message content must be non-empty.")
             return [text_part(value)]
