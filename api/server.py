@@ -5,7 +5,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from api.counts import Counts
-from shared import log
+from shared import garbage, log
 from shared.settings import Settings
 
 _settings = Settings.from_env()
@@ -68,6 +68,7 @@ def post_worker_init(worker: Any) -> None:
     worker.wsgi.config["IS_DRAINING"] = lambda: not worker.alive
     for work in worker.wsgi.extensions["treadle-background"]:
         work.start()
+    garbage.settle()
 
 
 def worker_exit(_: Any, worker: Any) -> None:

@@ -21,7 +21,7 @@ TASK = "treadle.answer_bell"
 NAME = "treadle"
 # Who hears one takes all runs that wait, as far as there is room, so a crowd needs no bell each.
 RUNS_PER_BELL = 8
-_REST_SECONDS = 0.008
+_REST_SECONDS = 0.016
 
 celery = Celery("treadle", set_as_current=False)
 

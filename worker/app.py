@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import signals
 
-from shared import events, log, queue, rates
+from shared import events, garbage, log, queue, rates
 from shared.queue import celery
 from shared.schema import require_migrated
 from shared.settings import Settings
@@ -35,6 +35,7 @@ def _start(**_: Any) -> None:
     try:
         require_migrated(settings.database_url)
         runtime.start(settings)
+        garbage.settle()
     except Exception:
         logger.exception("worker cannot start")
         sys.exit(1)
