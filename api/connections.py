@@ -95,6 +95,9 @@ class Worker(GeventWorker):
 
 def _is_read_to_its_end(body: Any) -> bool:
     """After its unwanted rest was taken. If not, no other request can follow."""
+    # Most have none, or were read. Of one that is framed in chunks only its end tells.
+    if getattr(body.reader, "length", None) == 0:
+        return True
     return gevent.with_timeout(_UNWANTED_SECONDS, _take_rest, body, timeout_value=False)
 
 

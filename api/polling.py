@@ -37,6 +37,8 @@ def asked_to_hold() -> float:
 
 def _preferred_wait() -> int | None:
     """Whole seconds, from the first `wait` of the Prefer headers; what is malformed is no wish."""
+    if "Prefer" not in request.headers:
+        return None
     wishes = parse_dict_header(",".join(request.headers.getlist("Prefer")))
     for name, value in wishes.items():
         if name.strip().lower() == "wait":
