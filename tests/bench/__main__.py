@@ -4,16 +4,14 @@ between them. Written as JSON too where `--json` says so.
 Nothing here is asserted but that each answer is its own question's: speed is not a test.
 """
 
-import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from tests.bench import plot
+from tests.bench import plot, report
+from tests.bench.report import number, say
 from tests.bench.stage import Stage, stage
 from tests.bench.workloads import LARGE, WORKLOADS, Figures, Workload
 
@@ -21,21 +19,20 @@ _CROWD = "64 clients, model 0 ms"
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser = report.options("", __doc__)
     parser.add_argument("--times", type=int, default=3, help="how often each is played")
     parser.add_argument("--only", default="", help="workloads whose name contains this")
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--plot", type=Path, help="where to draw the CPU of a run, as SVG")
     asked = parser.parse_args(arguments)
     found: dict[str, Figures] = {}
     for one, figures in _measured(asked.only, asked.times):
         found[one.name] = figures
-        shown = ", ".join(f"{name} {_number(value)}" for name, value in figures.items())
+        shown = ", ".join(f"{name} {number(value)}" for name, value in figures.items())
         say(f"{one.name}: {shown}")
     for line in _ratios(found):
         say(line)
     if asked.json:
-        about = {"machine": platform.platform(), "cores": os.cpu_count(), "times": asked.times}
+        about = {**report.machine(), "times": asked.times}
         asked.json.write_text(json.dumps({**about, "figures": found}, indent=1))
     if asked.plot and _CROWD in found:
         _draw(asked.plot, found)
@@ -83,15 +80,6 @@ def _draw(path: Path, found: dict[str, Figures]) -> None:
         for part in ("api", "worker", "postgresql", "redis")
     }
     plot.write(path, "CPU of a run by part", "clients", "ms", lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

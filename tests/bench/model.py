@@ -2,7 +2,7 @@
 
 It answers `You said: …` to the last message, so that every answer can be held against its question.
 The model's name says how: `echo`, or `echo-500` which takes 500 ms. A stream comes in ten pieces,
-the first after that time. It prints its port.
+the first after that time. It prints its port. `GET /calls` tells how often a model was called.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ _USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
 
 class Server(asyncio.Protocol):
+    calls = 0  # of all connections
+
     def __init__(self) -> None:
         self._buffer = b""
         self._transport: asyncio.WriteTransport | None = None
@@ -39,7 +41,10 @@ class Server(asyncio.Protocol):
             return
         self._buffer = b""
         if head.startswith(b"POST") and b"/chat/completions" in head.split(b"\r\n", 1)[0]:
+            Server.calls += 1
             self._answer(orjson.loads(rest))
+        elif head.startswith(b"GET /calls "):
+            self._send(200, {"calls": Server.calls})
         else:
             self._send(404, {"error": {"message": "not here"}})
 

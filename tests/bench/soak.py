@@ -6,7 +6,6 @@ It ends with 1 if a run was lost, doubled, wrong or left behind.
 
 import argparse
 import asyncio
-import signal
 import sys
 import threading
 import time
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import redis
 
-from shared.db import Database
 from tests.bench import clients, cpu, plot
 from tests.bench.clients import Asking, Told
 from tests.bench.http import Connection
@@ -58,18 +56,12 @@ class Trouble(threading.Thread):
             self._watched.worker.append((ended, cpu.megabytes([self._stage.workers[0].pid])))
             if time.monotonic() > kill:
                 kill += KILL_SECONDS
-                self._kill()
+                self._stage.replace_worker()
+                self._watched.killed += 1
             if time.monotonic() > forget:
                 forget += FORGET_SECONDS
                 redis.Redis.from_url(self._stage.valkey.url).flushall()
                 self._watched.forgotten += 1
-
-    def _kill(self) -> None:
-        victim = self._stage.workers.pop()
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
-        self._stage.workers.append(self._stage.stack.start_worker())
-        self._watched.killed += 1
 
 
 async def ask(asking: Asking, runs: int, at_once: int, told: Told) -> None:
@@ -86,20 +78,6 @@ async def ask(asking: Asking, runs: int, at_once: int, told: Told) -> None:
                 told.took.append(time.perf_counter() - began)
 
     await asyncio.gather(*(one_client() for _ in range(at_once)))
-
-
-def stored(stage: Stage) -> dict[str, int]:
-    """What PostgreSQL holds in the end."""
-    with Database(stage.settings.database_url, 2) as database, database.autocommit() as tx:
-        count = {
-            "runs": "SELECT count(*) FROM runs",
-            "completed": "SELECT count(*) FROM runs WHERE status = 'completed'",
-            "answers": "SELECT count(*) FROM messages WHERE role = 'assistant'",
-            "answered twice": "SELECT count(*) FROM (SELECT FROM messages WHERE role = 'assistant'"
-            " GROUP BY run_id HAVING count(*) > 1) AS doubled",
-            "taken over": "SELECT count(*) FROM runs WHERE lapses > 0",
-        }
-        return {name: int(tx.value(query)) for name, query in count.items()}
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -128,7 +106,7 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - began
         trouble.over.set()
         trouble.join()
-        found = stored(there)
+        found = there.stored()
     right = found["completed"] == found["answers"] == found["runs"] == asked.runs
     right = right and not told.errors and not found["answered twice"]
     lines = [

@@ -1,6 +1,7 @@
 """A whole Treadle to be measured: PostgreSQL that keeps what it confirms, Valkey, the cheap model,
 an API and workers, all as their own processes."""
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
@@ -47,6 +50,37 @@ class Stage:
         self.workers.append(self.stack.start_worker(**environment))
         wait_until(lambda: self.living_workers() == len(self.workers), 60, "the worker")
 
+    def end_workers(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Runs that wait go on waiting."""
+        for process in self.workers:
+            process.send_signal(how)
+        while self.workers:
+            self.workers.pop().wait(30)
+
+    def replace_worker(self) -> None:
+        """The last one is killed, and a new one started, which is not waited for."""
+        victim = self.workers.pop()
+        victim.kill()
+        victim.wait()
+        self.workers.append(self.stack.start_worker())
+
+    def model_calls(self) -> int:
+        """How often the model was called so far."""
+        return httpx2.get(f"http://127.0.0.1:{self.model_port}/calls").json()["calls"]
+
+    def stored(self) -> dict[str, int]:
+        """What PostgreSQL holds."""
+        with Database(self.settings.database_url, 2) as database, database.autocommit() as tx:
+            count = {
+                "runs": "SELECT count(*) FROM runs",
+                "completed": "SELECT count(*) FROM runs WHERE status = 'completed'",
+                "answers": "SELECT count(*) FROM messages WHERE role = 'assistant'",
+                "answered twice": "SELECT count(*) FROM (SELECT FROM messages WHERE role ="
+                " 'assistant' GROUP BY run_id HAVING count(*) > 1) AS doubled",
+                "taken over": "SELECT count(*) FROM runs WHERE lapses > 0",
+            }
+            return {name: int(tx.value(query)) for name, query in count.items()}
+
     def living_workers(self) -> int:
         with Database(self.settings.database_url, 2) as database, database.autocommit() as tx:
             return int(
@@ -74,6 +108,7 @@ def stage(workers: int = 1, **settings: Any) -> Iterator[Stage]:
                     "database_url": postgres.url,
                     "redis_url": valkey.url,
                     "model_base_url": f"http://127.0.0.1:{model_port}/v1",
+                    "blobs": str(place / "files"),
                     **settings,
                 }
             )
