@@ -78,7 +78,9 @@ async def stream(asking: Asking, question: str, http: Connection, told: Told) ->
         told.errors.append(f"{question}: {words}")
 
 
-async def keep_asking(asking: Asking, name: str, until: float, told: Told) -> None:
+async def keep_asking(
+    asking: Asking, name: str, until: float, told: Told, pause: float = 0.0
+) -> None:
     """One client, one question after the other, until that moment of the monotonic clock."""
     async with Connection(asking.port, asking.secret) as http:
         number = 0
@@ -91,6 +93,8 @@ async def keep_asking(asking: Asking, name: str, until: float, told: Told) -> No
                 told.errors.append(repr(error))
                 return
             told.took.append(time.perf_counter() - began)
+            if pause:
+                await asyncio.sleep(pause)
 
 
 async def crowd(asking: Asking, clients: int, seconds: float) -> Told:
