@@ -68,6 +68,16 @@ class Stage:
         """How often the model was called so far."""
         return httpx2.get(f"http://127.0.0.1:{self.model_port}/calls").json()["calls"]
 
+    def written(self) -> dict[str, float]:
+        """What PostgreSQL has written so far. Its count of commits is up to a second old."""
+        with Database(self.settings.database_url, 2) as database, database.autocommit() as tx:
+            count = {
+                "WAL bytes": "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn",
+                "commits": "SELECT xact_commit FROM pg_stat_database"
+                " WHERE datname = current_database()",
+            }
+            return {name: float(tx.value(query)) for name, query in count.items()}
+
     def stored(self) -> dict[str, int]:
         """What PostgreSQL holds."""
         with Database(self.settings.database_url, 2) as database, database.autocommit() as tx:

@@ -33,6 +33,7 @@ def crowd(count: int, model: str) -> Callable[[Stage], Figures]:
     def play(stage: Stage) -> Figures:
         asking = _asking(stage, model)
         asyncio.run(clients.crowd(asking, count, _WARM_SECONDS))
+        written = stage.written()
         before, began = cpu.milliseconds(stage.groups), time.perf_counter()
         told = asyncio.run(clients.crowd(asking, count, _SECONDS))
         seconds = time.perf_counter() - began
@@ -40,12 +41,14 @@ def crowd(count: int, model: str) -> Callable[[Stage], Figures]:
         _require_right(told)
         runs = len(told.took)
         each = {name: (used[name] - before[name]) / runs for name in used}
+        of_postgresql = {name: value - written[name] for name, value in stage.written().items()}
         return {
             "runs/s": runs / seconds,
             "p50 ms": told.median * 1000,
             "p95 ms": told.percentile(95) * 1000,
             "CPU ms": sum(each[name] for name in ("api", "worker", "postgresql", "redis")),
             **{f"CPU ms {name}": value for name, value in each.items()},
+            **{name: value / runs for name, value in of_postgresql.items()},
         }
 
     return play
