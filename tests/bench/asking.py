@@ -15,6 +15,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +47,8 @@ class Job:
                 one = {"custom_id": f"q{number}", "question": _question(number)}
                 file.write(json.dumps(one) + "\n")
 
-    def start(self) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def command(self) -> Iterator[subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", "cli.main", "ask", "questions.jsonl", "--model", "echo"]
         command += ["-o", self.output.name, "--in-flight", str(self.in_flight)]
         address = {
@@ -54,7 +57,13 @@ class Job:
         }
         environment = {**os.environ, **address, "PYTHONPATH": str(ROOT)}
         silent = subprocess.DEVNULL
-        return subprocess.Popen(command, cwd=self.directory, env=environment, stdout=silent)
+        with subprocess.Popen(
+            command, cwd=self.directory, env=environment, stdout=silent
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 class Answers:
@@ -95,16 +104,14 @@ class Trouble(threading.Thread):
 
 
 def ask(job: Job) -> tuple[int, int]:
-    """Until the command ends by itself: how often it was killed, and its status."""
+    """Until the command ends by itself: how often it was killed before, and its status."""
     answers, killed = Answers(job.output), 0
     for share in _COMMAND_KILLS:
-        with job.start() as command:
+        with job.command() as command:
             while answers.count() < share * job.count and command.poll() is None:
                 time.sleep(_LOOK_SECONDS)
-            if command.poll() is None:
-                command.kill()
-                killed += 1
-    with job.start() as command:
+            killed += command.poll() is None
+    with job.command() as command:
         return killed, command.wait()
 
 

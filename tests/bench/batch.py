@@ -166,6 +166,9 @@ def main(arguments: list[str]) -> int:
         "beside / idle p95": told.percentile(95) / idle.percentile(95),
     }
     faults = [*judged(work, outcome), *told.errors, *idle.errors]
+    # What the killed worker held, and the question that was being asked when the batch was over.
+    if excess > outcome.killed * one.settings.concurrency + 1:
+        faults.append("the model was asked more often than the kill explains")
     return report.write(figures, faults, asked.json)
 
 
