@@ -2,7 +2,9 @@
 the middle, and beside it a conversation: one client that asks, waits for its answer, and pauses.
 
 The ratio is that of the conversation while the batch drains to the same one before it; 2 or less is
-wanted. It ends with 1 if a line is missing, doubled or wrong, or the conversation was ever answered
+wanted. The model of the lines takes no time, so all that is measured runs on a full machine;
+`--model echo-2000`, which takes two seconds as models do, leaves it room.
+It ends with 1 if a line is missing, doubled or wrong, or the conversation was ever answered
 wrong.
 """
 

@@ -104,12 +104,11 @@ def fleets(costs: Costs, model_seconds: float) -> Iterable[Sequence[str]]:
         ]
         yield ("… and connections to PostgreSQL, at most", *(f"{one:,}" for one in connections))
     for name, cpu_ms in (("PostgreSQL", costs.postgresql), ("Redis", costs.redis)):
-        cores = [rate * cpu_ms / 1000 / _USED_CORE for rate in _RATES]
-        yield (f"{name}, cores", *(f"{one:,.1f}" if one >= 0.1 else "< 0.1" for one in cores))
-    yield ("WAL, MB a second", *(f"{rate * costs.wal_bytes / 1e6:,.2f}" for rate in _RATES))
-    yield ("commits a second", *(f"{rate * costs.commits:,.0f}" for rate in _RATES))
-    a_day = [rate * costs.disk_bytes * _DAY_SECONDS / 1e9 for rate in _RATES]
-    yield ("disk, GB a day", *(f"{one:,.1f}" for one in a_day))
+        yield (f"{name}, cores", *(_tenths(rate * cpu_ms / 1000 / _USED_CORE) for rate in _RATES))
+    yield ("WAL, MB a second", *(_tenths(rate * costs.wal_bytes / 1e6) for rate in _RATES))
+    yield ("commits a second", *(f"{ceil(rate * costs.commits):,}" for rate in _RATES))
+    a_day = costs.disk_bytes * _DAY_SECONDS / 1e9
+    yield ("disk, GB a day", *(_tenths(rate * a_day) for rate in _RATES))
     one = min(costs.most_of_one_postgresql().values())
     yield ("PostgreSQLs, and so Treadles", *(f"{ceil(rate / one):,}" for rate in _RATES))
 
@@ -144,6 +143,10 @@ def cores(costs: Costs) -> Iterable[Sequence[str]]:
         seconds = cpu_ms / 1000
         found = (waits(share / seconds, 1, constant(seconds)) for share in shares)
         yield (name, *(_told(one) for one in found))
+
+
+def _tenths(value: float) -> str:
+    return f"{value:,.1f}" if value >= 0.05 else "< 0.1"
 
 
 def _told(found: list[float]) -> str:
