@@ -76,7 +76,7 @@ def measured(page: str) -> Costs:
         postgresql=row("PostgreSQL, ms of CPU"),
         redis=row("Redis, ms of CPU"),
         wal_bytes=row("WAL, bytes"),
-        commits=row("commits"),
+        commits=row("commits that write"),
         disk_bytes=row("disk, bytes"),
     )
 

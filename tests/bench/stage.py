@@ -69,12 +69,12 @@ class Stage:
         return httpx2.get(f"http://127.0.0.1:{self.model_port}/calls").json()["calls"]
 
     def written(self) -> dict[str, float]:
-        """What PostgreSQL has written so far. Its count of commits is up to a second old."""
+        """What PostgreSQL has written so far. A transaction has a number only if it writes, and then
+        its commit waits for the disk."""
         with Database(self.settings.database_url, 2) as database, database.autocommit() as tx:
             count = {
                 "WAL bytes": "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn",
-                "commits": "SELECT xact_commit FROM pg_stat_database"
-                " WHERE datname = current_database()",
+                "commits": "SELECT pg_snapshot_xmax(pg_current_snapshot())::text",
             }
             return {name: float(tx.value(query)) for name, query in count.items()}
 
