@@ -11,7 +11,8 @@ worker runs, and nobody polls. Nothing has to be root's.
 Runs a second are those between the first quarter and nine tenths of the ends. Each is played several
 times, in turn; the ratio is that of the medians, 1.8 or more is wanted. That the workers were the
 limit shows in `CPU of what was given`: near 1, they used all the time that they were let run; where it
-is far below, something else was the limit, and the ratio says nothing.
+is far below, something else was the limit, and the ratio says nothing. More than 2 is no wonder: a
+run costs a worker less whose answers are not all there at once, as `CPU ms of a run` shows.
 It ends with 1 if a run did not end, or not well.
 """
 
