@@ -62,7 +62,7 @@ def _medians(one: Workload, there: Stage, times: int) -> Figures:
 
 def _ratios(found: dict[str, Figures]) -> Iterator[str]:
     crowd, many = found.get(_CROWD), found.get("256 clients, model 0 ms")
-    call = found.get("a bare model call, one client")
+    call = found.get("floor: a model call")
     if crowd and many:
         yield f"256 clients to 64: {many['runs/s'] / crowd['runs/s']:.2f} of the runs"
     if crowd and call:

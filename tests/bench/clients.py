@@ -35,6 +35,7 @@ class Asking:
     secret: str
     assistant_id: str
     fields: str = ""  # of the request that makes a run
+    at_once: bool = False  # the thread and its run in one request
 
 
 async def an_assistant(port: int, secret: str, model: str) -> str:
@@ -45,11 +46,8 @@ async def an_assistant(port: int, secret: str, model: str) -> str:
 
 async def converse(asking: Asking, question: str, http: Connection) -> None:
     """The wire's dance: a thread, a message, a run, polls until it ended, the messages."""
-    thread = await http.call("POST", "/v1/threads", {"messages": [_user(question)]})
-    path = f"/v1/threads/{thread['id']}"
-    run = await http.call(
-        "POST", f"{path}/runs", {"assistant_id": asking.assistant_id}, asking.fields
-    )
+    run = await (_both if asking.at_once else _each)(asking, question, http)
+    path = f"/v1/threads/{run['thread_id']}"
     while run["status"] in ("queued", "in_progress"):
         run = await http.call("GET", f"{path}/runs/{run['id']}", fields=HELD)
     listed = await http.call("GET", f"{path}/messages?run_id={run['id']}")
@@ -58,8 +56,7 @@ async def converse(asking: Asking, question: str, http: Connection) -> None:
 
 async def create(asking: Asking, question: str, http: Connection) -> tuple[str, str]:
     """A thread and its run in one request, and nothing more."""
-    body = {"assistant_id": asking.assistant_id, "thread": {"messages": [_user(question)]}}
-    run = await http.call("POST", "/v1/threads/runs", body, asking.fields)
+    run = await _both(asking, question, http)
     return run["thread_id"], run["id"]
 
 
@@ -102,6 +99,17 @@ async def crowd(asking: Asking, clients: int, seconds: float) -> Told:
     until = time.monotonic() + seconds
     await asyncio.gather(*(keep_asking(asking, f"{n}", until, told) for n in range(clients)))
     return told
+
+
+async def _each(asking: Asking, question: str, http: Connection) -> dict[str, Any]:
+    thread = await http.call("POST", "/v1/threads", {"messages": [_user(question)]})
+    body = {"assistant_id": asking.assistant_id}
+    return await http.call("POST", f"/v1/threads/{thread['id']}/runs", body, asking.fields)
+
+
+async def _both(asking: Asking, question: str, http: Connection) -> dict[str, Any]:
+    body = {"assistant_id": asking.assistant_id, "thread": {"messages": [_user(question)]}}
+    return await http.call("POST", "/v1/threads/runs", body, asking.fields)
 
 
 def _user(question: str) -> dict[str, Any]:

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
 
-import openai
-
-from tests.bench import clients, cpu
+from tests.bench import clients, cpu, floors
 from tests.bench.clients import Asking, Told
 from tests.bench.http import Connection
 from tests.bench.stage import Stage
@@ -27,11 +25,12 @@ class Workload:
     play: Callable[[Stage], Figures]
 
 
-def crowd(count: int, model: str) -> Callable[[Stage], Figures]:
-    """So many clients, each asking one question after the other."""
+def crowd(count: int, model: str, *, at_once: bool = False) -> Callable[[Stage], Figures]:
+    """So many clients, each asking one question after the other, in four requests or, where thread
+    and run are made in one, in three."""
 
     def play(stage: Stage) -> Figures:
-        asking = _asking(stage, model)
+        asking = replace(_asking(stage, model), at_once=at_once)
         asyncio.run(clients.crowd(asking, count, _WARM_SECONDS))
         written = stage.written()
         before, began = cpu.milliseconds(stage.groups), time.perf_counter()
@@ -54,21 +53,25 @@ def crowd(count: int, model: str) -> Callable[[Stage], Figures]:
     return play
 
 
-def streams(stage: Stage) -> Figures:
+def streams(model: str, model_seconds: float) -> Callable[[Stage], Figures]:
     """64 streams at once, again and again: the first word, above what the model itself takes."""
-    asking, told = _asking(stage, "echo-100"), Told()
 
-    async def one(number: int) -> None:
-        async with Connection(asking.port, asking.secret) as http:
-            for turn in range(4):
-                await clients.stream(asking, f"{number}.{turn}, and what then?", http, told)
+    def play(stage: Stage) -> Figures:
+        asking, told = _asking(stage, model), Told()
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(one(number) for number in range(64)))
+        async def one(number: int) -> None:
+            async with Connection(asking.port, asking.secret) as http:
+                for turn in range(4):
+                    await clients.stream(asking, f"{number}.{turn}, and what then?", http, told)
 
-    asyncio.run(all_of_them())
-    _require_right(told)
-    return {"first word ms": (median(told.first_words) - 0.1) * 1000}
+        async def all_of_them() -> None:
+            await asyncio.gather(*(one(number) for number in range(64)))
+
+        asyncio.run(all_of_them())
+        _require_right(told)
+        return {"first word ms": (median(told.first_words) - model_seconds) * 1000}
+
+    return play
 
 
 def drain(stage: Stage) -> Figures:
@@ -118,18 +121,32 @@ def in_flight(stage: Stage) -> Figures:
 
 
 def polls(stage: Stage) -> Figures:
-    """GET of an ended run, 32 connections."""
+    """GET of an ended run."""
     asking = _asking(stage, "echo")
 
-    async def play() -> tuple[int, float]:
+    async def an_ended_run() -> str:
         async with Connection(asking.port, asking.secret) as http:
             thread_id, run_id = await clients.create(asking, "Done?", http)
         await _until_ended(asking, [(thread_id, run_id)])
-        path, until, count = f"/v1/threads/{thread_id}/runs/{run_id}", time.monotonic() + 4, 0
+        return f"/v1/threads/{thread_id}/runs/{run_id}"
+
+    return _gets(stage, asyncio.run(an_ended_run()))
+
+
+def bare_request(stage: Stage) -> Figures:
+    """The floor of each request: gunicorn, gevent and Flask, with nothing asked of PostgreSQL."""
+    return _gets(stage, "/healthz")
+
+
+def _gets(stage: Stage, path: str) -> Figures:
+    """By 32 connections."""
+
+    async def play() -> tuple[int, float]:
+        until, count = time.monotonic() + 4, 0
 
         async def one() -> None:
             nonlocal count
-            async with Connection(asking.port, asking.secret) as http:
+            async with Connection(stage.ports[0], stage.secrets[0]) as http:
                 while time.monotonic() < until:
                     await http.call("GET", path)
                     count += 1
@@ -144,27 +161,18 @@ def polls(stage: Stage) -> Figures:
     return {"GET/s": count / seconds, "CPU ms api": (used["api"] - before["api"]) / count}
 
 
-def model_call(stage: Stage) -> Figures:
-    """The floor: the model server asked by the openai client, by nobody else and for nobody."""
-    client = openai.OpenAI(base_url=f"http://127.0.0.1:{stage.model_port}/v1", api_key="none")
-    before, began, calls = time.process_time(), time.perf_counter(), 500
-    for number in range(calls):
-        client.chat.completions.create(
-            model="echo", messages=[{"role": "user", "content": f"{number}?"}]
-        )
-    return {
-        "calls/s": calls / (time.perf_counter() - began),
-        "CPU ms": (time.process_time() - before) * 1000 / calls,
-    }
-
-
 WORKLOADS = (
-    Workload("a bare model call, one client", model_call),
+    Workload("floor: a model call", floors.model_call),
+    Workload("floor: the SQL of a run", floors.statements),
+    Workload("floor: a Celery task", floors.task),
+    Workload("floor: a request", bare_request),
     Workload("1 client, model 0 ms", crowd(1, "echo")),
     Workload("64 clients, model 0 ms", crowd(64, "echo")),
+    Workload("64 clients, model 0 ms, thread and run at once", crowd(64, "echo", at_once=True)),
     Workload("256 clients, model 0 ms", crowd(256, "echo")),
     Workload("64 clients, model 500 ms", crowd(64, "echo-500")),
-    Workload("64 streams", streams),
+    Workload("64 streams, model 100 ms", streams("echo-100", 0.1)),
+    Workload("64 streams, model 2 s", streams("echo-2000", 2.0)),
     Workload("5,000 runs at once", drain),
     Workload("GET of a run", polls),
 )
