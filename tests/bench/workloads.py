@@ -16,7 +16,7 @@ Figures = dict[str, float]
 
 _WARM_SECONDS = 2.0
 _SECONDS = 6.0
-_DRAINED = 5000
+_DRAINED = 16 * 312  # by sixteen clients
 
 
 @dataclass(frozen=True)
@@ -75,33 +75,42 @@ def streams(model: str, model_seconds: float) -> Callable[[Stage], Figures]:
 
 
 def drain(stage: Stage) -> Figures:
-    """5,000 runs at once, and beside them a conversation of the same key."""
+    """5,000 runs of a batch that wait when the worker comes, and beside them a conversation of the
+    same key, as long as some of them wait."""
     asking = _asking(stage, "echo")
     idle = asyncio.run(clients.crowd(asking, 1, _SECONDS))
-    batch = replace(asking, fields="Treadle-Lane: batch\r\n")
+    stage.end_workers()
+    began = time.perf_counter()
+    asyncio.run(_create_all(replace(asking, fields="Treadle-Lane: batch\r\n")))
+    creating = time.perf_counter() - began
+    ended_before = stage.stored()["completed"]
+    stage.start_worker()
     told = Told()
 
-    async def play() -> tuple[float, Told]:
-        async with asyncio.TaskGroup() as group:
-            created = [group.create_task(_create(batch, _DRAINED // 16, n)) for n in range(16)]
+    async def beside() -> float:
         began = time.perf_counter()
-        beside = asyncio.create_task(clients.keep_asking(asking, "beside", _never(), told))
-        await asyncio.gather(*(_until_ended(asking, task.result()) for task in created))
-        seconds = time.perf_counter() - began
-        beside.cancel()
-        return seconds, told
+        conversation = asyncio.create_task(clients.keep_asking(asking, "beside", _never(), told))
+        while (ended := stage.stored()["completed"] - ended_before - len(told.took)) < _DRAINED:
+            await asyncio.sleep(0.1)
+        conversation.cancel()
+        return ended / (time.perf_counter() - began)
 
-    began = time.perf_counter()
-    drained, told = asyncio.run(play())
-    whole = time.perf_counter() - began
+    first = stage.stored()["completed"] - ended_before
+    drained = asyncio.run(beside()) * (_DRAINED - first) / _DRAINED
     _require_right(told)
     return {
-        "runs/s from the first": _DRAINED / whole,
-        "runs/s when all are there": _DRAINED / drained,
+        "created/s": _DRAINED / creating,
+        "drained/s": drained,
         "beside p50 ms": told.median * 1000,
+        "beside p95 ms": told.percentile(95) * 1000,
         "idle p50 ms": idle.median * 1000,
+        "idle p95 ms": idle.percentile(95) * 1000,
         "beside / idle": told.median / idle.median,
     }
+
+
+async def _create_all(asking: Asking) -> None:
+    await asyncio.gather(*(_create(asking, _DRAINED // 16, n) for n in range(16)))
 
 
 def in_flight(stage: Stage) -> Figures:
