@@ -6,11 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from api import resources
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 from shared.run_state import TERMINAL, RunStatus
-from shared.store import assistants, files, messages, run_steps, runs, threads, transitions
+from shared.store import assistants, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
 from shared.store.runs import CONVERSATION, Run, RunOptions
@@ -59,14 +60,14 @@ class Sent:
 
 
 def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
-    _require_known(tx, project_id, settings.get("tool_resources"))
+    resources.require_known(tx, project_id, settings.get("tool_resources"))
     return assistants.create(tx, project_id, AssistantSettings(**settings))
 
 
 def update_assistant(
     tx: Transaction, project_id: str, assistant_id: str, changes: dict[str, Any]
 ) -> Assistant:
-    _require_known(tx, project_id, changes.get("tool_resources"))
+    resources.require_known(tx, project_id, changes.get("tool_resources"))
     return assistants.update(tx, project_id, assistant_id, changes)
 
 
@@ -78,7 +79,7 @@ def create_thread(
     tool_resources: dict[str, Any],
     metadata: dict[str, str],
 ) -> Thread:
-    _require_known(tx, project_id, tool_resources)
+    resources.require_known(tx, project_id, tool_resources)
     return threads.create(
         tx, project_id, tool_resources=tool_resources, metadata=metadata, first=messages
     )
@@ -87,7 +88,7 @@ def create_thread(
 def update_thread(
     tx: Transaction, project_id: str, thread_id: str, changes: dict[str, Any]
 ) -> Thread:
-    _require_known(tx, project_id, changes.get("tool_resources"))
+    resources.require_known(tx, project_id, changes.get("tool_resources"))
     return threads.update(tx, project_id, thread_id, changes)
 
 
@@ -243,7 +244,7 @@ def _new_run(
     lane: str,
 ) -> NewRun:
     assistant = assistants.get(tx, project_id, request.assistant_id)
-    _require_known(tx, project_id, request.tool_resources)
+    resources.require_known(tx, project_id, request.tool_resources)
     return NewRun(
         id=run_id or new_id("run"),
         project_id=project_id,
@@ -298,12 +299,3 @@ def _resolve(assistant: Assistant, request: RunRequest) -> RunOptions:
 
 def _first(asked: Any, otherwise: Any) -> Any:
     return otherwise if asked is None else asked
-
-
-def _require_known(tx: Transaction, project_id: str, tool_resources: dict[str, Any] | None) -> None:
-    """Vector stores cannot be made yet, so any that is named does not exist."""
-    resources = tool_resources or {}
-    for store_id in resources.get("file_search", {}).get("vector_store_ids", ()):
-        raise NotFound(f"No vector store found with id '{store_id}'.")
-    for file_id in resources.get("code_interpreter", {}).get("file_ids", ()):
-        files.get(tx, project_id, file_id)

@@ -21,6 +21,7 @@ PREFIXES = {
     "step_id": "step",
     "batch_id": "batch",
     "vector_store_id": "vs",
+    "file_batch_id": "vsfb",
     "key_id": "key",
     "project_id": "proj",
 }

@@ -13,6 +13,17 @@ from shared.errors import SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 OUT_OF_DATE = "The database is not up to date: run `treadle migrate` first."
+NO_PGVECTOR = (
+    "The database has no pgvector, and this role cannot create it: install pgvector 0.8 or newer"
+    " on the server, as the image pgvector/pgvector:pg18 has it, and have the database's owner or a"
+    " superuser run `CREATE EXTENSION vector` in it once."
+)
+_PGVECTOR = "0030_pgvector.sql"
+_NO_EXTENSION = (
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.UndefinedFile,
+    psycopg.errors.InsufficientPrivilege,
+)
 _LOCK = 0x7EAD1E
 _OUTSIDE = "-- outside a transaction\n"
 _APPLIED = "INSERT INTO schema_migrations (name) VALUES (%s)"
@@ -44,9 +55,20 @@ def migrate(url: str) -> list[str]:
                 connection.execute(_APPLIED, [path.name])
                 continue
             with connection.transaction():
-                connection.execute(script)
+                _apply(connection, path, script)
                 connection.execute(_APPLIED, [path.name])
         return [path.name for path in missing]
+
+
+def _apply(connection: psycopg.Connection[Any], path: Path, script: LiteralString) -> None:
+    try:
+        connection.execute(script)
+    except _NO_EXTENSION as error:
+        if path.name != _PGVECTOR:
+            raise
+        raise SettingsError(
+            f"{NO_PGVECTOR} PostgreSQL says: {error.diag.message_primary}."
+        ) from None
 
 
 def _wait_for_our_turn(connection: psycopg.Connection[Any]) -> None:

@@ -5,12 +5,23 @@ import time
 from dataclasses import fields
 from typing import Any
 
-from api import operations
+from api import operations, resources
 from api.operations import RunRequest
 from shared.db import Database, Transaction
 from shared.ids import new_id
 from shared.run_state import RunStatus
-from shared.store import batches, claims, files, losses, messages, run_steps, transitions, workers
+from shared.store import (
+    batches,
+    claims,
+    files,
+    losses,
+    messages,
+    run_steps,
+    transitions,
+    vector_store_batches,
+    vector_stores,
+    workers,
+)
 from shared.store.assistants import Assistant
 from shared.store.batches import Batch, NewBatch
 from shared.store.files import File, NewFile
@@ -20,6 +31,9 @@ from shared.store.run_steps import NewStep
 from shared.store.runs import CONVERSATION, ClaimedRun, Run, RunOptions
 from shared.store.threads import Thread
 from shared.store.transitions import NewRun
+from shared.store.vector_store_batches import FileBatch
+from shared.store.vector_store_files import NewStoreFile
+from shared.store.vector_stores import NewVectorStore, VectorStore
 from worker.model import no_usage
 
 
@@ -70,6 +84,27 @@ def a_batch(
     )
     with database.transaction() as tx:
         return batches.create(tx, project_id, new, life_seconds, 1000)
+
+
+def a_vector_store(
+    database: Database, project_id: str, *file_ids: str, **settings: Any
+) -> VectorStore:
+    """With these files, which nobody has read yet."""
+    with database.transaction() as tx:
+        return resources.create_vector_store(
+            tx,
+            project_id,
+            NewVectorStore(**{"metadata": {}, **settings}),
+            [NewStoreFile(file_id=file_id) for file_id in file_ids],
+        )
+
+
+def a_file_batch(database: Database, project_id: str, store_id: str, *file_ids: str) -> FileBatch:
+    """Which nobody has read yet."""
+    new = [NewStoreFile(file_id=file_id) for file_id in file_ids]
+    with database.transaction() as tx:
+        vector_stores.lock(tx, project_id, store_id)
+        return vector_store_batches.create(tx, project_id, store_id, new)
 
 
 def a_message(text: str, role: str = "user") -> NewMessage:

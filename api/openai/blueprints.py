@@ -3,7 +3,19 @@
 One view answers on every mount. The documentation shows them where OpenAI has them, on `/v1`.
 """
 
-from api.openai import assistants, batches, files, messages, models, run_steps, runs, threads
+from api.openai import (
+    assistants,
+    batches,
+    files,
+    messages,
+    models,
+    run_steps,
+    runs,
+    threads,
+    vector_store_batches,
+    vector_store_files,
+    vector_stores,
+)
 
 BLUEPRINTS = (
     assistants.blueprint,
@@ -12,6 +24,9 @@ BLUEPRINTS = (
     runs.blueprint,
     run_steps.blueprint,
     files.blueprint,
+    vector_stores.blueprint,
+    vector_store_files.blueprint,
+    vector_store_batches.blueprint,
     batches.blueprint,
     models.blueprint,
 )

@@ -10,6 +10,9 @@ from api.openai.schemas.messages import Message as MessageSchema
 from api.openai.schemas.run_steps import RunStep as RunStepSchema
 from api.openai.schemas.runs import Run as RunSchema
 from api.openai.schemas.threads import Thread as ThreadSchema
+from api.openai.schemas.vector_store_files import FileBatch as FileBatchSchema
+from api.openai.schemas.vector_store_files import StoreFile as StoreFileSchema
+from api.openai.schemas.vector_stores import VectorStore as VectorStoreSchema
 from shared.run_state import RunStatus
 from shared.store.batches import Batch
 from shared.store.files import File
@@ -17,11 +20,15 @@ from shared.store.messages import Message
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from shared.store.threads import Thread
+from shared.store.vector_store_batches import FileBatch
+from shared.store.vector_store_files import StoreFile
+from shared.store.vector_stores import VectorStore
 
 Body = dict[str, Any]
 
 _RUN, _STEP, _MESSAGE, _THREAD = RunSchema(), RunStepSchema(), MessageSchema(), ThreadSchema()
 _FILE, _BATCH = FileSchema(), BatchSchema()
+_STORE, _STORE_FILE, _FILE_BATCH = VectorStoreSchema(), StoreFileSchema(), FileBatchSchema()
 
 
 def run(shown: Run) -> Body:
@@ -47,6 +54,18 @@ def file(shown: File) -> Body:
 
 def batch(shown: Batch) -> Body:
     return _dump(_BATCH, shown)
+
+
+def vector_store(shown: VectorStore) -> Body:
+    return _dump(_STORE, shown)
+
+
+def store_file(shown: StoreFile) -> Body:
+    return _dump(_STORE_FILE, shown)
+
+
+def file_batch(shown: FileBatch) -> Body:
+    return _dump(_FILE_BATCH, shown)
 
 
 def message_delta(message_id: str, content: list[Body]) -> Body:

@@ -12,7 +12,7 @@ from datetime import datetime
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.ids import is_wellformed
-from shared.store import pages
+from shared.store import pages, vector_store_files
 from shared.store.pages import Page, PageRequest
 
 # Longer than any upload may take, see `api/uploads.py`.
@@ -165,6 +165,9 @@ def postpone_blob(tx: Transaction, blob_id: str) -> None:
 
 
 def _disown(tx: Transaction, ids: list[str]) -> None:
+    """From all vector stores too."""
+    tx.execute("SELECT FROM files WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE", {"ids": ids})
+    vector_store_files.remove_everywhere(tx, ids)
     tx.execute(
         "WITH gone AS (DELETE FROM files WHERE id = ANY(%(ids)s) RETURNING id)"
         " INSERT INTO unowned_blobs (id, due_at) SELECT id, now() FROM gone",

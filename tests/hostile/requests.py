@@ -146,6 +146,8 @@ def _all_of(value: object) -> bytes:
         *("temperature", "top_p", "response_format", "messages", "role", "content", "thread"),
         *("attachments", "additional_messages", "truncation_strategy", "tool_choice", "stream"),
         *("max_prompt_tokens", "max_completion_tokens", "tool_outputs", "parallel_tool_calls"),
+        *("file_id", "file_ids", "files", "attributes", "chunking_strategy", "expires_after"),
+        *("query", "filters", "ranking_options", "max_num_results"),
     )
     return json.dumps(dict.fromkeys(names, value)).encode()
 

@@ -27,10 +27,14 @@ from api.openai.schemas.options import (
     Tools,
     Truncation,
 )
+from api.openai.schemas.vector_stores import ChunkingStrategy
 from shared.db import Database
 from tests.integration.wire import Route, a_world, routes
 
 Path = tuple[str | int, ...]
+
+# Of these the caller chooses the names.
+FREE = {"metadata", "schema", "parameters", "attributes"}
 
 CONTENT = [
     {"type": "text", "text": "Look:"},
@@ -47,6 +51,10 @@ TOOL = {
         "strict": False,
     },
 }
+STRATEGY = {
+    "type": "static",
+    "static": {"max_chunk_size_tokens": 200, "chunk_overlap_tokens": 100},
+}
 FORMAT = {
     "type": "json_schema",
     "json_schema": {
@@ -58,16 +66,27 @@ FORMAT = {
 }
 
 
-# The call that a waiting run of the tests waits for.
-KNOWN = {"tool_call_id": "call_1"}
+# The call that a waiting run of the tests waits for; and what has to be less than the others.
+KNOWN = {"tool_call_id": "call_1", "days": 7}
 
 
 def a_body(schema: Schema, ids: Mapping[str, str]) -> dict[str, Any]:
     """Every declared argument with a good value; `ids` are known objects by argument."""
     return {
-        name: KNOWN[name] if name in KNOWN else ids.get(name) or _value(field, ids)
+        name: KNOWN[name] if name in KNOWN else _known(name, ids) or _value(field, ids)
         for name, field in schema.load_fields.items()
+        if not ({name, _INSTEAD.get(name)} <= schema.load_fields.keys())
     }
+
+
+# Arguments that another one of the same object excludes.
+_INSTEAD = {"files": "file_ids"}
+
+
+def _known(name: str, ids: Mapping[str, str]) -> Any:
+    if name.endswith("_ids") and (one := ids.get(name.removesuffix("s"))):
+        return [one]
+    return ids.get(name)
 
 
 # Those that narrow another kind of field; then the kinds that need no more than any value.
@@ -78,6 +97,7 @@ _VALUES: tuple[tuple[type[fields.Field], Any], ...] = (
     (ResponseFormat, FORMAT),
     (Truncation, {"type": "last_messages", "last_messages": 1}),
     (ToolChoice, "auto"),
+    (ChunkingStrategy, STRATEGY),
     (Metadata, {"a": "b"}),
     (Json, {"type": "object"}),
     (Flag, False),
@@ -134,11 +154,10 @@ def with_key(body: dict[str, Any], path: Path, key: str, value: Any) -> dict[str
 
 
 def objects(body: dict[str, Any]) -> Iterator[Path]:
-    """Where an object with declared arguments stands: free ones are metadata and JSON
-    schemas."""
+    """Where an object with declared arguments stands."""
     yield ()
     for path, value in nodes(body):
-        if isinstance(value, dict) and not {"metadata", "schema", "parameters"} & set(path):
+        if isinstance(value, dict) and not FREE & set(path):
             yield path
 
 

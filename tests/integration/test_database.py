@@ -63,6 +63,23 @@ def test_a_migration_that_builds_an_index_beside_writers_can_be_repeated_after_a
         assert invalid.fetchone() == (0,)
 
 
+def test_a_database_that_may_not_have_pgvector_is_told_in_a_sentence(database_url: str) -> None:
+    """The role that migrates may make tables, and no extension."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP EXTENSION vector CASCADE")
+        connection.execute("DELETE FROM schema_migrations WHERE name LIKE '0030%'")
+        connection.execute("CREATE ROLE migrates LOGIN")
+        connection.execute("GRANT ALL ON SCHEMA public TO migrates")
+        connection.execute("GRANT ALL ON schema_migrations TO migrates")
+    try:
+        with pytest.raises(SettingsError, match="CREATE EXTENSION vector"):
+            schema.migrate(database_url.replace("postgres@", "migrates@", 1))
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY migrates")
+            connection.execute("DROP ROLE migrates")
+
+
 def ask_when_frozen(tx: Transaction, freeze: Callable[[int], None]) -> None:
     freeze(tx.value("SELECT pg_backend_pid()"))
     tx.value("SELECT 42")

@@ -12,6 +12,7 @@ from flask import Flask
 from shared.db import Database
 from tests.conftest import Caller, http_as
 from tests.integration.samples import (
+    FREE,
     Path,
     bodies_of,
     nodes,
@@ -71,7 +72,7 @@ NULLABLE = words(
     "name description instructions additional_instructions additional_messages model tools"
     " tool_resources metadata temperature top_p response_format reasoning_effort attachments stream"
     " max_prompt_tokens max_completion_tokens truncation_strategy last_messages tool_choice"
-    " parallel_tool_calls thread strict"
+    " parallel_tool_calls thread strict attributes expires_after"
 )
 # What callers must not set: columns of the tables, and members of what is shown.
 NOT_THEIRS = words(
@@ -139,7 +140,7 @@ def test_text_that_postgresql_or_utf8_cannot_hold_is_refused_wherever_it_stands(
     flaws: list[str] = []
     for route, path, body in bodies:
         places = [with_value(body, where, MARK) for where, good in nodes(body) if type(good) is str]
-        free = [where for where, good in nodes(body) if where[-1] in ("metadata", "schema")]
+        free = [where for where, good in nodes(body) if where[-1] in FREE]
         places += [with_key(body, where, MARK, "x") for where in [*free, *objects(body)]]
         for place in places:
             for bad in BAD_TEXT:
@@ -239,9 +240,9 @@ def test_what_was_refused_left_nothing_behind(
 
 
 def _declared(body: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """Whatever has a declared type. In a JSON schema anything may stand."""
+    """Whatever has a declared type. In a JSON schema, or as an attribute, anything may stand."""
     for path, value in nodes(body):
-        if not {"schema", "parameters"} & set(path[:-1]):
+        if not {"schema", "parameters", "attributes"} & set(path[:-1]):
             yield path, value
 
 

@@ -42,6 +42,9 @@ DIFFERENCES = {
         "RunObject.tool_resources.file_search has the names vector_stores",
         "ThreadObject.tool_resources.file_search has the names vector_stores",
     },
+    "Chunks are cut by tokens, which is told.": {
+        "VectorStoreFileObject.chunking_strategy lacks the kinds (other)",
+    },
     "One object is described for all of its kinds.": {
         "AssistantObject.response_format has the kinds (one)",
         "AssistantObject.response_format lacks the kinds (json_object), (json_schema), (text)",
@@ -56,8 +59,11 @@ DIFFERENCES = {
 def test_the_own_document_says_of_every_answer_what_is_published(app: Flask) -> None:
     with http_as(app, "") as http:
         document = http.get("http://treadle/openapi.json").json()
+    # Published, the id of a batch of files has the name of another kind of batch's.
     own = {
-        f"{method.upper()} {path.removeprefix('/v1')}": operation["responses"]
+        f"{method.upper()} {path.removeprefix('/v1')}".replace(
+            "{file_batch_id}", "{batch_id}"
+        ): operation["responses"]
         for path, item in document["paths"].items()
         for method, operation in item.items()
         if method != "parameters"

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 from flask import Flask
 from openai import OpenAI
-from openai.types import BatchCreateParams
+from openai.types import BatchCreateParams, VectorStoreCreateParams, VectorStoreUpdateParams
 from openai.types.beta import (
     AssistantCreateParams,
     AssistantUpdateParams,
@@ -18,6 +18,11 @@ from openai.types.beta.threads import MessageCreateParams, MessageUpdateParams, 
 from openai.types.beta.threads.run_create_params import RunCreateParamsNonStreaming
 from openai.types.beta.threads.run_submit_tool_outputs_params import (
     RunSubmitToolOutputsParamsNonStreaming,
+)
+from openai.types.vector_stores import (
+    FileBatchCreateParams,
+    FileCreateParams,
+    FileUpdateParams,
 )
 
 from shared.db import Database
@@ -35,6 +40,12 @@ class Nothing(typing.TypedDict):
 CALLS: dict[str, Any] = {
     "/v1/batches": BatchCreateParams,
     "/v1/batches/<batch_id>/cancel": Nothing,
+    "/v1/vector_stores": VectorStoreCreateParams,
+    "/v1/vector_stores/<vector_store_id>": VectorStoreUpdateParams,
+    "/v1/vector_stores/<vector_store_id>/files": FileCreateParams,
+    "/v1/vector_stores/<vector_store_id>/files/<file_id>": FileUpdateParams,
+    "/v1/vector_stores/<vector_store_id>/file_batches": FileBatchCreateParams,
+    "/v1/vector_stores/<vector_store_id>/file_batches/<file_batch_id>/cancel": Nothing,
     "/v1/assistants": AssistantCreateParams,
     "/v1/assistants/<assistant_id>": AssistantUpdateParams,
     "/v1/threads": ThreadCreateParams,
@@ -82,6 +93,7 @@ def test_every_call_takes_the_arguments_of_the_official_client_and_no_others(app
         assert schema is not None
         expected = set(typing.get_type_hints(CALLS[rule]))
         in_the_address = {"thread_id", "include"} if "<thread_id>" in rule else set()
+        in_the_address |= {"vector_store_id"} if "<file_id>" in rule else set()
         assert set(schema.load_fields) == expected - in_the_address, rule
 
 

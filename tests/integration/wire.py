@@ -13,7 +13,16 @@ from shared.db import Database
 from shared.run_state import RunStatus
 from shared.store import claims
 from shared.store.runs import Run
-from tests.factories import a_batch, a_claim, a_file, a_run, an_answer, an_assistant
+from tests.factories import (
+    a_batch,
+    a_claim,
+    a_file,
+    a_file_batch,
+    a_run,
+    a_vector_store,
+    an_answer,
+    an_assistant,
+)
 from worker.model import no_usage
 
 HEADERS = {"content-type", "content-length", "x-request-id", "openai-version"} | {
@@ -138,13 +147,17 @@ def a_world(database: Database, project_id: str, route: Route | None = None) -> 
             step_id = tx.value("SELECT id FROM run_steps ORDER BY sequence DESC LIMIT 1")
     else:
         message_id, step_id = answer(database, run)
+    read_id = a_file(database, project_id).id
+    store_id = a_vector_store(database, project_id, read_id).id
     return {
         "assistant_id": assistant.id,
         "thread_id": run.thread_id,
         "run_id": run.id,
         "message_id": message_id,
         "step_id": step_id,
-        "file_id": a_file(database, project_id).id,
+        "file_id": read_id,
+        "vector_store_id": store_id,
+        "file_batch_id": a_file_batch(database, project_id, store_id, read_id).id,
         "input_file_id": (file_id := a_file(database, project_id, purpose="batch").id),
         "batch_id": a_batch(database, project_id, file_id).id,
     }

@@ -32,7 +32,7 @@ def _id(prefix: str) -> str:
 
 _LISTS = (
     "ListAssistantsResponse ListFilesResponse ListMessagesResponse ListRunStepsResponse"
-    " ListRunsResponse"
+    " ListRunsResponse ListVectorStoresResponse ListVectorStoreFilesResponse"
 )
 _OF_A_BATCH = (
     *("model", "errors", "output_file_id", "error_file_id", "in_progress_at", "finalizing_at"),
@@ -115,6 +115,22 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "A vector store without a name or an end: recorded null; and it may have a description.",
+        _in(
+            "VectorStoreObject",
+            _with(
+                name={"type": ["string", "null"]},
+                expires_after={"type": ["object", "null"]},
+                description={"type": ["string", "null"]},
+            )
+            | _always("description", "expires_after", "expires_at"),
+        ),
+    ),
+    (
+        "A batch of files has another name on the wire than is published.",
+        _in("VectorStoreFileBatchObject", _with(object={"const": "vector_store.file_batch"})),
+    ),
+    (
         "What a batch has not come to: recorded null.",
         _in(
             "Batch",
@@ -178,6 +194,10 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 | _always(*_OF_A_BATCH, "expires_at", "request_counts", "usage", "metadata"),
                 "BatchError": _always("code", "message", "param", "line"),
                 "ListBatchesResponse": _always("first_id", "last_id"),
+                "VectorStoreFileObject": _always("chunking_strategy", "attributes"),
+                "VectorStoreFileContentResponse": _with(
+                    data={"items": _always("type", "text") | _with(type={"const": "text"})}
+                ),
                 "TruncationObject": _always("last_messages"),
                 "MessageObject": _with(attachments={"items": _always("file_id", "tools")}),
                 "MessageContentImageFileObject": _with(image_file=_always("detail")),
@@ -203,6 +223,8 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "Metadata": {"type": "object"},
                 "ThreadObject": _with(tool_resources={"type": "object"}),
                 "MessageObject": _with(attachments={"type": "array"}),
+                "VectorStoreFileAttributes": {"type": "object"},
+                "VectorStoreObject": _with(last_active_at={"type": "integer"}),
                 "AssistantObject": _with(
                     **_DEFAULTED["properties"], tool_resources={"type": "object"}
                 ),
@@ -252,7 +274,8 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
     (
         "What is deleted is.",
         _in(
-            "DeleteAssistantResponse DeleteFileResponse DeleteMessageResponse DeleteThreadResponse",
+            "DeleteAssistantResponse DeleteFileResponse DeleteMessageResponse DeleteThreadResponse"
+            " DeleteVectorStoreResponse DeleteVectorStoreFileResponse",
             _with(deleted={"const": True}),
         ),
     ),
@@ -293,6 +316,13 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "DeleteFileResponse": _named(id="file"),
                 "DeleteMessageResponse": _named(id="msg"),
                 "DeleteThreadResponse": _named(id="thread"),
+                "VectorStoreObject": _named(id="vs"),
+                "VectorStoreFileObject": _named(id="file", vector_store_id="vs"),
+                "VectorStoreFileBatchObject": _named(id="vsfb", vector_store_id="vs"),
+                "DeleteVectorStoreResponse": _named(id="vs"),
+                "DeleteVectorStoreFileResponse": _named(id="file"),
+                "ListVectorStoresResponse": _named(first_id="vs", last_id="vs"),
+                "ListVectorStoreFilesResponse": _named(first_id="file", last_id="file"),
                 "ListAssistantsResponse": _named(first_id="asst", last_id="asst"),
                 "ListFilesResponse": _named(first_id="file", last_id="file"),
                 "ListMessagesResponse": _named(first_id="msg", last_id="msg"),

@@ -13,6 +13,7 @@ from marshmallow import Schema, fields, missing
 
 from api.openai.schemas.assistants import CreateAssistant
 from api.openai.schemas.fields import (
+    Attributes,
     Choice,
     Decimal,
     Id,
@@ -29,6 +30,7 @@ from api.openai.schemas.messages import LONGEST_CONTENT, PARTS, Content, CreateM
 from api.openai.schemas.options import ResponseFormat, ToolChoice
 from api.openai.schemas.runs import CreateRun
 from api.openai.schemas.shapes import SHAPES
+from api.openai.schemas.vector_stores import ChunkingStrategy
 
 Properties = dict[str, Any]
 
@@ -133,6 +135,23 @@ def _(_field: Metadata) -> Properties:
         "propertyNames": {"maxLength": 64},
         "additionalProperties": {"type": "string", "maxLength": 512},
     }
+
+
+@properties.register
+def _(_field: Attributes) -> Properties:
+    values = [{"type": "string", "maxLength": 512}, {"type": "number"}, {"type": "boolean"}]
+    return {
+        "type": "object",
+        "description": "Pairs to search by: keys to 64 characters, values to 512.",
+        "maxProperties": 16,
+        "propertyNames": {"maxLength": 64},
+        "additionalProperties": {"anyOf": values},
+    }
+
+
+@properties.register
+def _(field: ChunkingStrategy) -> Properties:
+    return {"oneOf": list(field.schemas.values())}
 
 
 @properties.register

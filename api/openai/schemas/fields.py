@@ -234,7 +234,7 @@ class Metadata(_Typed, fields.Dict):
     def __init__(self, **options: Any) -> None:
         super().__init__(load_default=dict, allow_none=True, **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, str]:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong_type(self.expected, value)
         if len(value) > 16:
@@ -244,15 +244,31 @@ class Metadata(_Typed, fields.Dict):
                 ": too many properties. Expected an object with at most 16 properties,"
                 f" but got an object with {len(value)} properties instead.",
             )
-        for key, text in value.items():
+        for key, one in value.items():
             check_text(key, 64)
             try:
-                if not isinstance(text, str):
-                    raise wrong_type("a string", text)
-                check_text(text, 512)
+                self.check_value(one)
             except ValidationError as error:
                 raise ValidationError({key: error.messages}) from None
         return value
+
+    def check_value(self, value: Any) -> None:
+        if not isinstance(value, str):
+            raise wrong_type("a string", value)
+        check_text(value, 512)
+
+
+class Attributes(Metadata):
+    """As metadata, of numbers and booleans too. Null, or nothing, is told from an empty object."""
+
+    def __init__(self, **options: Any) -> None:
+        super(Metadata, self).__init__(allow_none=True, **options)
+
+    def check_value(self, value: Any) -> None:
+        if value is None or isinstance(value, dict | list):
+            raise wrong_type("one of a string, a number or a boolean", value)
+        if isinstance(value, str):
+            check_text(value, 512)
 
 
 class UnixTime(fields.Field):

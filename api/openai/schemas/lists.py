@@ -1,10 +1,12 @@
 """Lists: the query that asks for a page, and the envelope that answers it."""
 
+from functools import cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load
 
 from api.openai.schemas.fields import Answer, Choice, QueryWhole, Text
+from shared.ingest_state import IngestStatus
 from shared.store.pages import PageRequest
 
 
@@ -33,6 +35,17 @@ class MessagePageQuery(PageQuery):
     def _page_request(self, data: dict[str, Any], **_: Any) -> Any:
         run_id = data.pop("run_id", None)
         return PageRequest(**data), run_id
+
+
+class StoreFilePageQuery(PageQuery):
+    """Loads `(PageRequest, status | None)`."""
+
+    filter = Choice(*(status.value for status in IngestStatus))
+
+    @post_load
+    def _page_request(self, data: dict[str, Any], **_: Any) -> Any:
+        status = data.pop("filter", None)
+        return PageRequest(**data), status
 
 
 class FilePageQuery(Schema):
@@ -73,6 +86,7 @@ class _List(Answer):
     has_more = fields.Boolean()
 
 
+@cache
 def list_of(item: type[Schema]) -> Schema:
     """The envelope of a Page of these."""
     items: dict[str, fields.Field] = {"data": fields.List(fields.Nested(item))}

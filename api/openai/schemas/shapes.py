@@ -83,6 +83,29 @@ SHAPES: dict[str, Shape] = {
             ),
         )
     ),
+    "file_counts": _object(
+        in_progress=_COUNT, completed=_COUNT, failed=_COUNT, cancelled=_COUNT, total=_COUNT
+    ),
+    "VectorStore.status": _one_of("expired", "in_progress", "completed"),
+    "FileBatch.status": _one_of("in_progress", "completed", "failed", "cancelled"),
+    "expires_after": _nullable(
+        _object(anchor=_const("last_active_at"), days={"type": "integer", "minimum": 1})
+    ),
+    "StoreFile.last_error": _object(
+        code=_one_of("server_error", "unsupported_file", "invalid_file"), message=_STRING
+    ),
+    "StoreFile.chunking_strategy": _object(
+        type=_const("static"),
+        static=_object(max_chunk_size_tokens=_COUNT, chunk_overlap_tokens=_COUNT),
+    ),
+    "StoreFile.attributes": {
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [_STRING, {"type": "number"}, {"type": "boolean"}],
+        },
+    },
+    "FileContent.data": _list_of(_object(type=_const("text"), text=_STRING)),
+    "next_page": _nullable(_STRING),
     "request_counts": _object(total=_COUNT, completed=_COUNT, failed=_COUNT),
     "Batch.usage": _object(
         input_tokens=_COUNT,
