@@ -18,7 +18,7 @@ LIST = ROOT / "docs" / "licences.md"
 
 ACCEPTED = {
     *("Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "MIT", "PSF-2.0", "ZPL-2.1"),
-    *("LGPL-3.0-only", "MPL-2.0"),
+    *("LGPL-3.0-only", "MIT-CMU", "MPL-2.0"),
 }
 # What packages call them that do not use SPDX's names. Plain BSD is of two or of three clauses.
 NAMES = {

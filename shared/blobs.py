@@ -23,6 +23,10 @@ class Blobs:
     def __init__(self, settings: Settings) -> None:
         self._directory = settings.blob_directory
 
+    def path(self, blob_id: str) -> Path:
+        """Where it is, once it can be read."""
+        return self._directory / blob_id
+
     def begin(self, blob_id: str) -> "NewBlob":
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ TreadleError
 ├── Unavailable              PostgreSQL cannot answer now; a repeat may help
 ├── LeaseLost                this worker no longer holds the run; write nothing more
 ├── CallCut                  the model call was ended from here; its run is over
+├── Unreadable               a file has no text that could be searched
 └── ModelError               the model server gave no answer, or could not be asked
 """
 
@@ -63,6 +64,16 @@ class LeaseLost(TreadleError):
 
 class CallCut(TreadleError):
     pass
+
+
+class Unreadable(TreadleError):
+    """`code` is the wire's: unsupported_file or invalid_file. The message is for whoever put the
+    file in."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class ModelError(TreadleError):

@@ -126,6 +126,12 @@ class Settings:
     models: dict[str, str] = _setting(
         "TREADLE_MODELS", {}, _aliases, "model aliases, asked=served: gpt-4o=qwen3,*=smollm2"
     )
+    embedding_model: str = _setting(
+        "TREADLE_EMBEDDING_MODEL",
+        "",
+        str,
+        "the model server's model for embeddings; none: vector stores are searched by words alone",
+    )
     home: Path = _setting(
         "TREADLE_HOME", Path(".treadle"), Path, "where `treadle up` keeps its state"
     )
@@ -133,7 +139,8 @@ class Settings:
         "TREADLE_BLOBS",
         "",
         _directory,
-        "the directory with the bytes of files, the same for all APIs; none: in TREADLE_HOME",
+        "the directory with the bytes of files, the same for all APIs and workers;"
+        " none: in TREADLE_HOME",
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
     port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")

@@ -31,6 +31,7 @@ from tests.published.plugin import Published
 from tests.published.recording import recorded
 from worker.bell import Bell
 from worker.execution import Execution
+from worker.ingestion import Ingestions
 from worker.lease import Lease
 from worker.model import Model
 
@@ -212,6 +213,21 @@ def worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bel
 def a_worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
     with closing(Model(settings)) as model:
         yield ABell(settings, database, lease, Execution(settings, database, lease, model))
+
+
+@pytest.fixture
+def ingestions(settings: Settings, database: Database, lease: Lease) -> Iterator[Ingestions]:
+    """A worker's, without its threads: `ingestions.work_one()` reads the next file that waits."""
+    with an_ingester(settings, database, lease) as ingestions:
+        yield ingestions
+
+
+@contextmanager
+def an_ingester(
+    settings: Settings, database: Database, lease: Lease, **changes: Any
+) -> Iterator[Ingestions]:
+    with closing(Ingestions(replace(settings, **changes), database, lease)) as ingestions:
+        yield ingestions
 
 
 class ABell(Bell):

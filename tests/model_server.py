@@ -9,6 +9,7 @@ import json
 import re
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/tokenize":
             self.server.model.tokenize(self, body)
+            return
+        if self.path.endswith("/embeddings"):
+            self.server.model.embedded.append(body)
+            self.server.model.embed(self, body)
             return
         try:
             self.server.model.reply_to(body)(self, body)
@@ -90,6 +95,8 @@ class ModelServer:
         self.models: Reply = list_models("scripted")
         self.times_listed = 0
         self.tokenize: Reply = fail(404)
+        self.embed: Reply = embed
+        self.embedded: list[dict[str, Any]] = []
         self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
 
@@ -115,6 +122,8 @@ class ModelServer:
         self.models = list_models("scripted")
         self.times_listed = 0
         self.tokenize = fail(404)
+        self.embed = embed
+        self.embedded.clear()
         self._script.clear()
         self._by_question.clear()
         self.requests.clear()
@@ -137,6 +146,23 @@ class ModelServer:
             assert self._changed.wait_for(lambda: self.asked(question) >= times, seconds), (
                 f"the model was asked {self.asked(question)} times, not {times}"
             )
+
+
+def embed(handler: Handler, body: dict[str, Any]) -> None:
+    """Texts of the same words are near one another: each word adds to one of 384 places."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector_of(text)}
+        for index, text in enumerate(body["input"])
+    ]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    handler.send_json(200, {"object": "list", "data": data, "model": body["model"], "usage": usage})
+
+
+def vector_of(text: str) -> list[float]:
+    vector = [0.0] * 384
+    for word in re.findall(r"\w+", text.lower()):
+        vector[zlib.crc32(word.encode()) % 384] += 1.0
+    return vector
 
 
 def question_of(body: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.run_state import RunStatus
-from shared.store import claims, runs, workers
+from shared.store import claims, ingestions, runs, workers
 from shared.store.runs import Held, Run
 from worker.connections import Call
 
@@ -83,6 +83,7 @@ class Lease:
         """On another session, for the heartbeat may be using its own."""
         with session.autocommit() as tx:
             released = claims.release(tx, self.worker_id)
+            ingestions.release(tx, self.worker_id)
             workers.unregister(tx, self.worker_id)
         log.info("worker stopped", extra={"worker_id": self.worker_id, "released": len(released)})
 

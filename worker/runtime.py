@@ -12,6 +12,7 @@ from shared.settings import Settings
 from worker import watch
 from worker.bell import Bell
 from worker.execution import Execution
+from worker.ingestion import Ingestions
 from worker.lease import Lease
 from worker.model import Model
 from worker.sweep import Sweep
@@ -28,6 +29,7 @@ class Runtime:
     lease: Lease
     sweep: Sweep
     bell: Bell
+    ingestions: Ingestions
 
 
 _runtime: Runtime | None = None
@@ -46,10 +48,13 @@ def start(settings: Settings) -> None:
     lease = Lease(Session(settings.database_url, answer_seconds=settings.lease_seconds / 3))
     sweep = Sweep(settings, Session(settings.database_url))
     execution = Execution(settings, database, lease, Model(settings))
-    _runtime = Runtime(settings, database, lease, sweep, Bell(settings, database, lease, execution))
+    ingestions = Ingestions(settings, database, lease)
+    bell = Bell(settings, database, lease, execution)
+    _runtime = Runtime(settings, database, lease, sweep, bell, ingestions)
     watch.start(settings, database, lease, sweep)
     lease.start()
     sweep.start()
+    ingestions.start()
     log.info("worker started", extra={"worker_id": lease.worker_id})
 
 
@@ -62,6 +67,7 @@ def begin_stop() -> None:
 def _stop() -> None:
     stopping = runtime()
     stopping.sweep.stop()
+    stopping.ingestions.stop()
     ended = stopping.lease.drain(stopping.settings.shutdown_seconds)
     try:
         stopping.lease.give_back(Session(stopping.settings.database_url))

@@ -9,7 +9,7 @@ from shared import queue
 from shared.db import Session, Transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.store import answers, losses, model_pauses, runs, workers
+from shared.store import answers, ingestions, losses, model_pauses, runs, workers
 from worker import metrics
 from worker.model import no_usage
 
@@ -57,6 +57,8 @@ def sweep(tx: Transaction, settings: Settings) -> None:
     lost = workers.mark_lost(tx, settings.lease_seconds)
     poisonous = losses.fail_poisonous(tx, _MOST, no_usage())
     released = losses.release_lost(tx, _MOST)
+    unread = ingestions.fail_poisonous(tx, _MOST)
+    unheld = ingestions.release_lost(tx, _MOST)
     cancelled = losses.end_cancelled(tx, _MOST)
     expired = losses.expire(tx, _MOST)
     workers.forget_lost(tx)
@@ -67,6 +69,8 @@ def sweep(tx: Transaction, settings: Settings) -> None:
         "lost_workers": len(lost),
         "failed": len(poisonous),
         "released": len(released),
+        "files_failed": unread,
+        "files_released": unheld,
         "cancelled": len(cancelled),
         "expired": len(expired),
         "rung": rung,

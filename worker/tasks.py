@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 @celery.task(name=TASK)
 def answer_bell() -> None:
     try:
+        runtime().ingestions.wake()
         runtime().bell.answer()
     except Unavailable:
         # The sweep rings again once PostgreSQL answers.

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Count = Callable[[str], int]
 
-_BYTES_PER_TOKEN = 3
+BYTES_PER_TOKEN = 3
 _TIMEOUT = httpx2.Timeout(5.0, connect=2.0)
 _MOST_CONNECTIONS = 8
 # A server that did not count is asked again after so many seconds.
@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 def estimate(text: str) -> int:
-    return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 class Tokens:

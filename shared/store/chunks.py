@@ -23,18 +23,21 @@ def of_file(tx: Transaction, store_id: str, file_id: str) -> list[Piece]:
     )
 
 
-def clear(tx: Transaction, most: int) -> int:
-    """Deletes chunks whose file is no more: how many."""
-    ingestion = tx.value("SELECT ingestion FROM unowned_chunks LIMIT 1 FOR UPDATE SKIP LOCKED")
-    if ingestion is None:
-        return 0
+def clear(tx: Transaction, most: int) -> bool:
+    """Deletes chunks whose file is no more, so many at most. Whether there were any to look for."""
+    ingestions = tx.values(
+        "SELECT ingestion FROM unowned_chunks ORDER BY ingestion LIMIT %(most)s"
+        " FOR UPDATE SKIP LOCKED",
+        {"most": most},
+    )
     deleted = tx.execute(
-        "DELETE FROM chunks WHERE ingestion = %(ingestion)s AND number IN (SELECT number"
-        " FROM chunks WHERE ingestion = %(ingestion)s LIMIT %(most)s)",
-        {"ingestion": ingestion, "most": most},
+        "DELETE FROM chunks WHERE (ingestion, number) IN (SELECT ingestion, number FROM chunks"
+        " WHERE ingestion = ANY(%(ingestions)s) LIMIT %(most)s)",
+        {"ingestions": ingestions, "most": most},
     )
     if deleted < most:
         tx.execute(
-            "DELETE FROM unowned_chunks WHERE ingestion = %(ingestion)s", {"ingestion": ingestion}
+            "DELETE FROM unowned_chunks WHERE ingestion = ANY(%(ingestions)s)",
+            {"ingestions": ingestions},
         )
-    return deleted
+    return bool(ingestions)

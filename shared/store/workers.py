@@ -78,6 +78,7 @@ def forget_lost(tx: Transaction) -> None:
     tx.execute(
         "DELETE FROM workers WHERE lost_at < now() - interval '1 hour'"
         " AND NOT EXISTS (SELECT FROM runs WHERE worker_id = workers.id)"
+        " AND NOT EXISTS (SELECT FROM vector_store_files WHERE worker_id = workers.id)"
     )
 
 

@@ -130,13 +130,16 @@ def test_every_selector_chooses_pods_that_there_are() -> None:
         assert any(wanted.items() <= has.items() for has in labels), one["metadata"]["name"]
 
 
-def test_the_directory_for_files_is_a_volume_that_the_api_mounts() -> None:
+def test_the_directory_for_files_is_a_volume_that_apis_write_and_workers_read() -> None:
     [component] = documents("components/files/kustomization.yaml")
     [claim] = documents("components/files/claim.yaml")
-    [patch] = component["patches"]
-    volume, mount, [setting] = (one["value"] for one in yaml.safe_load(patch["patch"]))
-    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    assert volume["name"] == mount["name"]
-    assert setting == {"name": "TREADLE_BLOBS", "value": mount["mountPath"]}
-    assert setting["name"] in SETTINGS
-    assert "env" not in WORKLOADS[patch["target"]["name"]]["spec"]["containers"][0]
+    patched = {patch["target"]["name"]: patch["patch"] for patch in component["patches"]}
+    assert patched.keys() == {"treadle-api", "treadle-worker"}
+    for name, patch in patched.items():
+        volume, mount, [setting] = (one["value"] for one in yaml.safe_load(patch))
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert volume["name"] == mount["name"]
+        assert mount.get("readOnly", False) == (name == "treadle-worker")
+        assert setting == {"name": "TREADLE_BLOBS", "value": mount["mountPath"]}
+        assert setting["name"] in SETTINGS
+        assert "env" not in WORKLOADS[name]["spec"]["containers"][0]

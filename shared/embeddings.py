@@ -1,0 +1,119 @@
+"""Embeddings: texts as vectors, by the model that the settings name, asked of the model server.
+
+None where no model is named: then retrieval is by words alone. Vectors of one model are never
+compared with another's, so each is kept with the name of its model.
+"""
+
+import itertools
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import openai
+
+from shared.errors import ModelError
+from shared.settings import Settings
+
+# Texts in one request.
+MOST_AT_ONCE = 64
+MOST_DIMENSIONS = 4000
+_CONNECT_SECONDS = 5.0
+
+Vector: TypeAlias = "array[float]"
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`model` as the model server knows it."""
+
+    model: str
+    vector: Vector
+
+
+class Embeddings:
+    def __init__(self, settings: Settings) -> None:
+        self.model = settings.embedding_model
+        self._client = openai.OpenAI(
+            base_url=settings.model_base_url or "http://127.0.0.1:9",
+            api_key=settings.model_api_key,
+            organization="",
+            project="",
+            webhook_secret="",
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(trust_env=False),
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def of(self, texts: Sequence[str], seconds: float) -> list[Vector]:
+        """In their order, each as long as the others; at most MOST_AT_ONCE. Raises ModelError."""
+        try:
+            answer = self._client.with_options(
+                timeout=openai.Timeout(seconds, connect=_CONNECT_SECONDS)
+            ).embeddings.create(model=self.model, input=list(texts), encoding_format="float")
+            return _vectors(cast("Any", answer), len(texts))
+        except openai.APIStatusError as error:
+            raise _refusal(error) from error
+        except openai.APITimeoutError as error:
+            raise ModelError(
+                "The model server took too long.", code="server_error", transient=True, kind="late"
+            ) from error
+        except openai.APIConnectionError as error:
+            raise ModelError(
+                f"The model server cannot be reached ({type(error.__cause__).__name__}).",
+                code="server_error",
+                transient=True,
+                kind="unreached",
+            ) from error
+        except openai.APIError as error:
+            raise _malformed() from error
+
+
+def _vectors(answer: Any, count: int) -> list[Vector]:
+    try:
+        data = sorted(answer.data, key=lambda one: one.index)
+        vectors = [_unit(list(map(float, one.embedding))) for one in data]
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise _malformed() from None
+    lengths = {len(vector) for vector in vectors}
+    finite = all(map(math.isfinite, itertools.chain.from_iterable(vectors)))
+    if len(vectors) != count or len(lengths) != 1 or not finite:
+        raise _malformed()
+    if not 1 <= lengths.pop() <= MOST_DIMENSIONS:
+        raise _malformed()
+    return vectors
+
+
+def _unit(vector: list[float]) -> Vector:
+    """Only its direction is compared; its length may be more than half precision has room for."""
+    length = math.hypot(*vector)
+    return array("f", (part / length for part in vector) if length else vector)
+
+
+def _malformed() -> ModelError:
+    return ModelError(
+        "The model server answered something that is not embeddings.",
+        code="server_error",
+        transient=False,
+    )
+
+
+def _refusal(error: openai.APIStatusError) -> ModelError:
+    status = error.status_code
+    return ModelError(
+        f"The model server answered {status} when asked for embeddings.",
+        code="rate_limit_exceeded" if status == 429 else "server_error",
+        transient=status in (408, 409, 429) or status >= 500,
+        retry_after=_seconds(error.response.headers.get("retry-after")),
+        kind="limited" if status == 429 else "failed" if status >= 500 else "refused",
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text or ""))
+    except ValueError:
+        return None

@@ -1,0 +1,196 @@
+"""Text from files of every kind, by the process that reads them; and from those that are none."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import docx
+import pptx
+import pytest
+from pptx.util import Inches
+from pypdf import PdfReader, PdfWriter
+
+from shared.errors import Unreadable
+from worker.extraction.process import Extraction
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., str]:
+    def read(content: bytes, name: str, seconds: float = 60) -> str:
+        path = tmp_path / "blob"
+        path.write_bytes(content)
+        return Extraction(seconds).text(path, name)
+
+    return read
+
+
+Read = Callable[..., str]
+
+
+def a_pdf(*texts: str, password: str | None = None) -> bytes:
+    """A page of each text, written by hand."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
+    kids: list[str] = []
+    for text in texts:
+        page = len(objects) + 1
+        kids.append(f"{page} 0 R")
+        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {page + 1} 0 R"
+            " /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica"
+            " >> >> >> >>",
+            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
+        ]
+    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
+    body = b"%PDF-1.4\n"
+    places: list[int] = []
+    for number, one in enumerate(objects, 1):
+        places.append(len(body))
+        body += f"{number} 0 obj\n{one}\nendobj\n".encode()
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n"
+    end += f"<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
+    whole = body + end.encode()
+    if password is None:
+        return whole
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(whole)))
+    writer.encrypt(password, algorithm="RC4-128")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def a_document() -> bytes:
+    document = docx.Document()
+    document.add_paragraph("First.")
+    table = document.add_table(1, 2)
+    table.cell(0, 0).text, table.cell(0, 1).text = "left", "right"
+    document.add_paragraph("Last.")
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
+def a_presentation() -> bytes:
+    presentation = pptx.Presentation()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[5])
+    slide.shapes.title.text = "The loom"
+    box = slide.shapes.add_textbox(Inches(1), Inches(1), Inches(3), Inches(1))
+    box.text_frame.text = "has treadles"
+    slide.notes_slide.notes_text_frame.text = "tell of the weft"
+    out = io.BytesIO()
+    presentation.save(out)
+    return out.getvalue()
+
+
+def an_archive(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "text"),
+    [
+        (b"Gr\xc3\xbc\xc3\x9fe", "a.txt", "Grüße"),
+        (b"\xef\xbb\xbfGr\xc3\xbc\xc3\x9fe", "a.md", "Grüße"),
+        ("Grüße".encode("utf-16"), "a.txt", "Grüße"),
+        ("Grüße".encode("cp1252"), "a.csv", "Grüße"),
+        (b'{"a": 1}', "a.json", '{"a": 1}'),
+        (b"a,b\n1,2\n", "a.csv", "a,b\n1,2\n"),
+        (b"def f(): pass\n", "a.py", "def f(): pass\n"),
+        (b"no name at all", "", "no name at all"),
+        (b"x", "../../etc/passwd", "x"),
+        (b"x", "\U0001f600" * 300, "x"),
+    ],
+)
+def test_text_is_read_as_it_is(read: Read, content: bytes, name: str, text: str) -> None:
+    assert read(content, name) == text
+
+
+def test_of_a_page_one_reads_what_is_seen_of_it(read: Read) -> None:
+    page = b"""<!DOCTYPE html><html><head><title>Looms</title><style>p {}</style></head>
+    <body><script>alert(1)</script><h1>The&nbsp;loom</h1><p>It has <b>treadles</b> &amp; a
+    shed.<p>More.<ul><li>one<li>two</ul></body></html>"""
+    for name in ("a.html", "a.txt"):
+        text = read(page, name)
+        assert "Looms" in text
+        assert "It has treadles & a\nshed." in text
+        assert "alert" not in text
+        assert "p {}" not in text
+        assert text.index("one\n") < text.index("two")
+
+
+def test_documents_are_read_whatever_their_name_says(read: Read) -> None:
+    for name in ("a.pdf", "a.txt"):
+        assert read(a_pdf("Hello weft", "Second page"), name) == "Hello weft\n\nSecond page"
+        assert read(a_document(), name) == "First.\nleft | right\nLast."
+        assert read(a_presentation(), name) == "The loom\nhas treadles\ntell of the weft"
+
+
+def test_a_pdf_that_is_encrypted_against_changes_only_is_read(read: Read) -> None:
+    assert read(a_pdf("Open", password=""), "a.pdf") == "Open"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "code", "reason"),
+    [
+        (b"", "a.txt", "invalid_file", "empty"),
+        (a_pdf("Secret", password="sesame"), "a.pdf", "invalid_file", "password"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.docx", "invalid_file", "password"),
+        (b"just words", "a.pdf", "invalid_file", "is no PDF"),
+        (b"just words", "a.docx", "invalid_file", "is no Word document"),
+        (b"%PDF-1.4\nnonsense", "a.pdf", "invalid_file", "damaged"),
+        (a_document()[:2000], "a.docx", "invalid_file", "damaged"),
+        (a_pdf(""), "a.pdf", "invalid_file", "no text"),
+        (an_archive(a=b"x"), "a.zip", "unsupported_file", "packed"),
+        (an_archive(**{"word/document.xml": b"<x"}), "a.docx", "invalid_file", "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, "a.png", "unsupported_file", "(.png)"),
+        (bytes(range(1, 32)) * 100 + b"\xff", "a.bin", "unsupported_file", "(.bin)"),
+        (b"x" * (21 << 20), "a.txt", "invalid_file", "more than 20 MB"),
+    ],
+    ids=lambda value: "" if isinstance(value, bytes) else str(value),
+)
+def test_what_has_no_text_says_why(
+    read: Read, content: bytes, name: str, code: str, reason: str
+) -> None:
+    with pytest.raises(Unreadable) as refused:
+        read(content, name)
+    assert refused.value.code == code
+    assert reason in refused.value.message
+
+
+def test_a_bomb_is_not_unpacked(read: Read) -> None:
+    bomb = an_archive(**{"word/document.xml": b"<a/>", "x": b"\0" * (513 << 20)})
+    assert len(bomb) < 1 << 20
+    with pytest.raises(Unreadable, match="more than 512 MB"):
+        read(bomb, "a.docx")
+
+
+def test_entities_that_multiply_themselves_are_refused(read: Read) -> None:
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    xml = f'<?xml version="1.0"?><!DOCTYPE z [<!ENTITY l0 "ha">{laughs}]><z>&l9;</z>'
+    document = io.BytesIO(a_document())
+    out = io.BytesIO()
+    with zipfile.ZipFile(document) as good, zipfile.ZipFile(out, "w") as bad:
+        for member in good.infolist():
+            given = xml.encode() if member.filename == "word/document.xml" else good.read(member)
+            bad.writestr(member.filename, given)
+    with pytest.raises(Unreadable):
+        read(out.getvalue(), "a.docx")
+
+
+def test_a_file_that_takes_too_long_is_given_up(read: Read) -> None:
+    with pytest.raises(Unreadable, match="too long"):
+        read(a_pdf("x"), "a.pdf", seconds=0.001)
+
+
+def test_an_extraction_that_is_cut_before_it_begins_reads_nothing(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(b"x")
+    extraction = Extraction()
+    extraction.cut()
+    with pytest.raises(Unreadable):
+        extraction.text(tmp_path / "blob", "a.txt")

@@ -1,0 +1,223 @@
+"""How the files of vector stores are worked on: claim → text → chunks → vectors → end.
+
+Beside the runs, in a few threads of its own, so that no file takes a conversation's place: a bell
+wakes them, and they look for themselves now and then. The end is one transaction under the fence of
+the claim, with all chunks; what was begun and not ended is begun anew by whoever claims it next.
+Who finds no file deletes what gone ones have left.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from shared.blobs import Blobs
+from shared.db import Database, Transaction
+from shared.embeddings import MOST_AT_ONCE, Embeddings, Vector
+from shared.errors import LeaseLost, ModelError, Unavailable, Unreadable
+from shared.settings import Settings
+from shared.store import chunks, ingestions
+from shared.store.chunks import Piece
+from shared.store.ingestions import Ingestion
+from worker import chunking
+from worker.extraction.outcome import INVALID
+from worker.extraction.process import Extraction
+from worker.lease import Lease, pause
+
+log = logging.getLogger(__name__)
+
+_THREADS = 2
+_LOOK_SECONDS = 2.0
+_CLEARED_AT_ONCE = 2000
+_EMBEDDING_SECONDS = 60.0
+_LONGEST_PAUSE = 30.0
+# Tries to write what was made, before it is made anew.
+_TRIES = 5
+
+
+class Ingestions:
+    """One per process."""
+
+    def __init__(self, settings: Settings, database: Database, lease: Lease) -> None:
+        self._settings = settings
+        self._database = database
+        self._lease = lease
+        self._blobs = Blobs(settings)
+        self._embeddings = Embeddings(settings)
+        self._claiming = threading.Lock()
+        self._held: dict[int, Extraction] = {}
+        self._since = ""
+        self._called = threading.Condition()
+        self._calls = 0
+        self._stopping = False
+
+    def start(self) -> None:
+        for number in range(_THREADS):
+            threading.Thread(target=self._run, name=f"ingest-{number}", daemon=True).start()
+
+    def wake(self) -> None:
+        """Files may wait."""
+        with self._called:
+            self._calls += 1
+            self._called.notify_all()
+
+    def stop(self) -> None:
+        """What is held is given back with the worker's lease, and what goes on is lost."""
+        with self._called:
+            self._stopping = True
+            self._called.notify_all()
+        for extraction in list(self._held.values()):
+            extraction.cut()
+
+    def close(self) -> None:
+        self._embeddings.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            seen = self._calls
+            try:
+                busy = self.work_one() or self._clear()
+            except Unavailable:
+                busy = False
+            except Exception:
+                # The next may do better; a thread that ended would do nothing for ever.
+                log.exception("ingestion failed")
+                busy = False
+            if not busy:
+                self._wait(seen)
+
+    def _wait(self, seen: int) -> None:
+        """For a call after those that were seen, or a while."""
+        seconds = _LOOK_SECONDS * random.uniform(0.5, 1.0)
+        with self._called:
+            self._called.wait_for(lambda: self._stopping or self._calls != seen, seconds)
+
+    def work_one(self) -> bool:
+        """Whether there was one that waited."""
+        extraction = Extraction()
+        held = self._claim(extraction)
+        if held is None:
+            return False
+        try:
+            self._ingest(held, extraction)
+        finally:
+            del self._held[held.sequence]
+        return True
+
+    def _claim(self, extraction: Extraction) -> Ingestion | None:
+        """One whose claim was committed, though its answer got lost, is given back by the next."""
+        with self._claiming:
+            if self._lease.draining or self._stopping:
+                return None
+            with self._database.transaction() as tx:
+                ingestions.release(tx, self._lease.worker_id, list(self._held))
+                claimed = ingestions.claim(tx, self._lease.worker_id, self._since)
+            self._since = ""
+            if claimed is not None:
+                self._since = claimed.project_id
+                self._held[claimed.sequence] = extraction
+        return claimed
+
+    def _ingest(self, held: Ingestion, extraction: Extraction) -> None:
+        began = time.monotonic()
+        try:
+            ended = self._work(held, extraction)
+        except LeaseLost:
+            log.info("ingestion lost", extra=_told(held))
+            return
+        ms = int((time.monotonic() - began) * 1000)
+        log.info("ingestion", extra={**_told(held), "end": ended, "ms": ms})
+
+    def _work(self, held: Ingestion, extraction: Extraction) -> str:
+        try:
+            text = extraction.text(self._blobs.path(held.file_id), held.filename)
+            if not text.strip():
+                raise Unreadable(INVALID, "The file has no text.")
+            pieces = [
+                piece
+                for piece in chunking.cut(
+                    text, held.max_chunk_size_tokens, held.chunk_overlap_tokens
+                )
+                if piece.text.strip()
+            ]
+            vectors = self._vectors(held, pieces)
+        except Unreadable as error:
+            code, message = error.code, error.message
+            return self._end(lambda tx: ingestions.fail(tx, held, code, message), error.code)
+        except ModelError as error:
+            return self._after_error(held, error)
+        except OSError as error:
+            return self._after_error(held, _unreached(error))
+        model = self._embeddings.model or None
+        size = len(text.encode())
+        return self._end(
+            lambda tx: ingestions.complete(tx, held, pieces, vectors, model, size), "completed"
+        )
+
+    def _vectors(self, held: Ingestion, pieces: Sequence[Piece]) -> list[Vector]:
+        """None at all where no model makes them."""
+        vectors: list[Vector] = []
+        if self._embeddings.model:
+            for start in range(0, len(pieces), MOST_AT_ONCE):
+                self._require_held(held)
+                texts = [piece.text for piece in pieces[start : start + MOST_AT_ONCE]]
+                vectors += self._embeddings.of(texts, _EMBEDDING_SECONDS)
+        return vectors
+
+    def _require_held(self, held: Ingestion) -> None:
+        """Nothing more is asked of the model for a file that was cancelled or is gone."""
+        if self._stopping:
+            raise LeaseLost
+        with self._database.autocommit() as tx:
+            ingestions.require_held(tx, held)
+
+    def _after_error(self, held: Ingestion, error: ModelError) -> str:
+        """Again later, if that may help; else the end."""
+        wait = error.retry_after
+        if wait is None:
+            wait = min(0.5 * 2**held.failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
+        wait = min(wait, _LONGEST_PAUSE)
+        limited = error.code == "rate_limit_exceeded"
+        tried_enough = held.failures >= self._settings.model_retries and not limited
+        if error.transient and not tried_enough:
+            log.info("ingestion waits", extra={**_told(held), "reason": error.reason})
+            return self._end(
+                lambda tx: ingestions.retry_later(tx, held, wait, 0 if limited else 1), "later"
+            )
+        message = error.message
+        return self._end(
+            lambda tx: ingestions.fail(tx, held, "server_error", message), "server_error"
+        )
+
+    def _end(self, act: Callable[[Transaction], None], ended: str) -> str:
+        for attempt in range(_TRIES):
+            try:
+                with self._database.transaction() as tx:
+                    act(tx)
+                return ended
+            except Unavailable:
+                pause(attempt)
+        with self._database.transaction() as tx:
+            act(tx)
+        return ended
+
+    def _clear(self) -> bool:
+        with self._database.transaction() as tx:
+            return chunks.clear(tx, _CLEARED_AT_ONCE)
+
+
+def _told(held: Ingestion) -> dict[str, str]:
+    return {
+        "file_id": held.file_id,
+        "vector_store_id": held.vector_store_id,
+        "project_id": held.project_id,
+    }
+
+
+def _unreached(error: OSError) -> ModelError:
+    return ModelError(
+        f"The worker cannot reach the file's bytes ({error.strerror}).",
+        code="server_error",
+        transient=True,
+    )
