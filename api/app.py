@@ -25,6 +25,7 @@ from api.served_models import ServedModels
 from shared import events, log, queue, rates
 from shared.blobs import Blobs
 from shared.db import Database
+from shared.embeddings import Embeddings
 from shared.schema import require_migrated
 from shared.settings import Settings
 
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         Blobs(settings),
         listener,
         models,
+        Embeddings(settings),
         lambda: app.config["IS_DRAINING"](),
     )
     attach(app, runtime)

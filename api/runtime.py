@@ -1,5 +1,5 @@
 """What a request needs of its process: settings, the database, the listener for stopped runs,
-the models that can be asked for."""
+the models that can be asked for, and the one that makes vectors."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from api.served_models import ServedModels
 from api.waiting import Waiting
 from shared.blobs import Blobs
 from shared.db import Database, Transaction
+from shared.embeddings import Embeddings
 from shared.events import Listener
 from shared.settings import Settings
 
@@ -25,6 +26,7 @@ class Runtime:
     blobs: Blobs
     listener: Listener
     served_models: ServedModels
+    embeddings: Embeddings
     # Whether this process was told to end: its requests should come to theirs.
     is_draining: Callable[[], bool]
     waiting: Waiting = field(default_factory=Waiting)
@@ -33,6 +35,7 @@ class Runtime:
         """Ends what `create_app` opened."""
         self.listener.stop()
         self.database.close()
+        self.embeddings.close()
 
 
 def attach(app: Flask, runtime: Runtime) -> None:

@@ -32,6 +32,14 @@ class Embedding:
     vector: Vector
 
 
+def written(vector: Vector) -> str:
+    """As PostgreSQL reads it."""
+    return "[" + ",".join(map(_SHORT, vector)) + "]"
+
+
+_SHORT = "{:.6g}".format
+
+
 class Embeddings:
     def __init__(self, settings: Settings) -> None:
         self.model = settings.embedding_model

@@ -5,11 +5,12 @@ from typing import Any
 
 from flask import jsonify
 
-from api import resources
+from api import resources, searching
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
 from api.openai.schemas.lists import PageQuery, deleted, list_of
+from api.openai.schemas.search import Results, Search
 from api.openai.schemas.vector_stores import CreateVectorStore, ModifyVectorStore, VectorStore
 from api.repeats import once
 from api.runtime import single, transaction
@@ -69,3 +70,12 @@ def delete_vector_store(vector_store_id: str) -> Any:
     with transaction() as tx:
         vector_stores.delete(tx, project_id(), vector_store_id)
     return {"id": vector_store_id}
+
+
+@blueprint.route("/vector_stores/<vector_store_id>/search", methods=["POST"])
+@blueprint.arguments(Search())
+@blueprint.response(200, Results())
+def search_vector_store(asked: dict[str, Any], vector_store_id: str) -> Any:
+    """Find the chunks that answer a question best, by their words and their vectors."""
+    found = searching.search(project_id(), vector_store_id, asked)
+    return {"search_query": asked["query"], "data": found, "has_more": False}

@@ -1,15 +1,64 @@
-"""Chunks: the pieces of text that a file in a vector store is made of. Read with their file only:
-those of one that is gone, or not completed, are nobody's."""
+"""Chunks: the pieces of text that a file in a vector store is made of, and which of them a question
+finds. Read with their file only: those of one that is gone, or not completed, are nobody's.
+"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
 from shared.db import Transaction
+from shared.embeddings import Embedding, written
+from shared.store import filters as filtering
+
+# Of each ranking, those that are fused.
+_DEPTH = 50
+# With reciprocal ranks: how little the first place counts more than the second.
+_RANK_SCALE = 60
+_MOST_WORDS = 32
+# Of one word. What has more says little of any.
+_MOST_HITS = 5000
+# Up to so many chunks each vector is compared; beyond them an index is asked, if there is one.
+_EXACT_MOST = 20_000
+_WORD: LiteralString = "array_to_tsvector(ARRAY[word])::text::tsquery"
+# Every query says whose and which stores, beside whatever else it asks.
+_SCOPE: LiteralString = (
+    " AND files.project_id = %(project_id)s AND files.vector_store_id = ANY(%(store_ids)s)"
+    " AND chunks.vector_store_id = ANY(%(store_ids)s) AND status = 'completed'"
+)
+_COUNT = (
+    "SELECT count(*) FROM (SELECT FROM chunks WHERE vector_store_id = ANY(%(store_ids)s)"
+    " LIMIT %(most)s) AS held"
+)
+# As the indexes are (0032_chunks.sql).
+_NEAREST: dict[int, LiteralString] = {
+    384: " AND dimensions = 384 ORDER BY embedding::halfvec(384) <=> %(vector)s::halfvec(384)",
+    768: " AND dimensions = 768 ORDER BY embedding::halfvec(768) <=> %(vector)s::halfvec(768)",
+    1024: " AND dimensions = 1024 ORDER BY embedding::halfvec(1024) <=> %(vector)s::halfvec(1024)",
+    1536: " AND dimensions = 1536 ORDER BY embedding::halfvec(1536) <=> %(vector)s::halfvec(1536)",
+    3072: " AND dimensions = 3072 ORDER BY embedding::halfvec(3072) <=> %(vector)s::halfvec(3072)",
+}
 
 
 @dataclass(frozen=True)
 class Piece:
     text: str
     repeated: int  # characters at its beginning that the piece before it has too
+
+
+@dataclass(frozen=True)
+class Found:
+    file_id: str
+    filename: str
+    score: float  # from 0 to 1
+    attributes: dict[str, Any]
+    text: str
+    store_id: str
+
+
+@dataclass(frozen=True)
+class Place:
+    ingestion: int
+    number: int
 
 
 def of_file(tx: Transaction, store_id: str, file_id: str) -> list[Piece]:
@@ -41,3 +90,131 @@ def clear(tx: Transaction, most: int) -> bool:
             {"ingestions": ingestions},
         )
     return bool(ingestions)
+
+
+def have_vectors(tx: Transaction, project_id: str, store_ids: Sequence[str], model: str) -> bool:
+    """Whether a question's vector by this model would find anything."""
+    return bool(
+        tx.value(
+            "SELECT EXISTS (SELECT FROM vector_store_files WHERE project_id = %(project_id)s"
+            " AND vector_store_id = ANY(%(store_ids)s) AND embedding_model = %(model)s)",
+            {"project_id": project_id, "store_ids": list(store_ids), "model": model},
+        )
+    )
+
+
+def search(
+    tx: Transaction,
+    project_id: str,
+    store_ids: Sequence[str],
+    query_text: str,
+    embedding: Embedding | None,
+    filters: dict[str, Any] | None,
+    most: int,
+) -> list[Found]:
+    """The best first, of these stores as far as they are the project's. Words and vectors each rank
+    what they find; the ranks are fused. `embedding` is compared with vectors of its own model only;
+    without one words alone are asked. A score is 1.0 for what is first by all that were asked."""
+    scope: dict[str, Any] = {"project_id": project_id, "store_ids": list(store_ids)}
+    condition = _SCOPE
+    if filters:
+        scope |= filtering.parameters_of(filters)
+        condition += filtering.MATCHES
+    held = tx.value(_COUNT, {**scope, "most": _EXACT_MOST + 1})
+    asked = {**scope, "depth": max(_DEPTH, most), "held": held}
+    rankings = [_by_words(tx, condition, asked, query_text)]
+    if embedding is not None:
+        rankings.append(_by_vectors(tx, condition, asked, embedding, exactly=held <= _EXACT_MOST))
+    scores = _fused(rankings)
+    best = sorted(scores, key=lambda place: (-scores[place], place))[:most]
+    return _read(tx, scope, [(*place, scores[place]) for place in best])
+
+
+def _by_words(
+    tx: Transaction, condition: LiteralString, asked: dict[str, Any], text: str
+) -> list[Place]:
+    """Any of the words will do, the rarer the better: a question has some that no answer has."""
+    words = tx.values(
+        "SELECT lexeme FROM unnest(to_tsvector('english', %(text)s))"
+        " ORDER BY positions[1], lexeme LIMIT %(most)s",
+        {"text": text, "most": _MOST_WORDS},
+    )
+    if not words:
+        return []
+    return tx.all(
+        Place,
+        "WITH hits AS (SELECT word, hit.* FROM unnest(%(words)s::text[]) AS word, LATERAL"
+        " (SELECT ingestion, number, ts_rank(words, " + _WORD + ", 1) AS frequency FROM chunks"
+        " JOIN vector_store_files AS files ON files.sequence = ingestion"
+        " WHERE words @@ "
+        + _WORD
+        + condition
+        + " LIMIT %(most_hits)s) AS hit), rarities AS (SELECT word,"
+        " ln(1 + (greatest(%(held)s - count(*), 0) + 0.5) / (count(*) + 0.5)) AS rarity"
+        " FROM hits GROUP BY word) SELECT ingestion, number FROM hits JOIN rarities USING (word)"
+        " GROUP BY ingestion, number ORDER BY sum(frequency * rarity) DESC, ingestion, number"
+        " LIMIT %(depth)s",
+        {**asked, "words": words, "most_hits": _MOST_HITS},
+    )
+
+
+def _by_vectors(
+    tx: Transaction,
+    condition: LiteralString,
+    asked: dict[str, Any],
+    embedding: Embedding,
+    *,
+    exactly: bool,
+) -> list[Place]:
+    dimensions = len(embedding.vector)
+    order = None if exactly else _NEAREST.get(dimensions)
+    query = (
+        "SELECT ingestion, number FROM chunks JOIN vector_store_files AS files"
+        " ON files.sequence = ingestion WHERE embedding_model = %(model)s"
+        + condition
+        + (order or " AND dimensions = %(dimensions)s ORDER BY embedding <=> %(vector)s::halfvec")
+        + " LIMIT %(depth)s"
+    )
+    parameters = {
+        **asked,
+        "model": embedding.model,
+        "dimensions": dimensions,
+        "vector": written(embedding.vector),
+    }
+    with tx.atomic():
+        if order:
+            # The index goes on until as many are found as fit the rest of the query.
+            tx.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+            tx.execute("SET LOCAL hnsw.max_scan_tuples = 100000")
+        return tx.all(Place, query, parameters)
+
+
+def _fused(rankings: list[list[Place]]) -> dict[tuple[int, int], float]:
+    """Reciprocal ranks, which need no scale that words and vectors share."""
+    scores: dict[tuple[int, int], float] = {}
+    for ranking in rankings:
+        for rank, place in enumerate(ranking):
+            key = place.ingestion, place.number
+            share = (_RANK_SCALE + 1) / (_RANK_SCALE + 1 + rank) / len(rankings)
+            scores[key] = scores.get(key, 0.0) + share
+    return scores
+
+
+def _read(
+    tx: Transaction, scope: dict[str, Any], best: list[tuple[int, int, float]]
+) -> list[Found]:
+    return tx.all(
+        Found,
+        "SELECT file_id, filename, given.score, attributes, text, files.vector_store_id AS store_id"
+        " FROM unnest(%(ingestions)s::bigint[], %(numbers)s::integer[], %(scores)s::float8[])"
+        " WITH ORDINALITY AS given (ingestion, number, score, place)"
+        " JOIN chunks USING (ingestion, number)"
+        " JOIN vector_store_files AS files ON files.sequence = ingestion"
+        " JOIN files AS named ON named.id = file_id WHERE TRUE" + _SCOPE + " ORDER BY place",
+        {
+            **scope,
+            "ingestions": [ingestion for ingestion, _, _ in best],
+            "numbers": [number for _, number, _ in best],
+            "scores": [score for _, _, score in best],
+        },
+    )

@@ -11,7 +11,7 @@ from typing import Any, LiteralString, TypeVar
 from psycopg.types.json import Json
 
 from shared.db import Transaction
-from shared.embeddings import Vector
+from shared.embeddings import Vector, written
 from shared.errors import LeaseLost
 from shared.ingest_state import IngestStatus, before
 from shared.store.chunks import Piece
@@ -211,14 +211,6 @@ def cancel(tx: Transaction, batch_id: str) -> int:
         {"batch_id": batch_id},
     )
     return len(cancelled)
-
-
-def written(vector: Vector) -> str:
-    """As PostgreSQL reads it."""
-    return "[" + ",".join(map(_SHORT, vector)) + "]"
-
-
-_SHORT = "{:.6g}".format
 
 
 def _change(

@@ -42,6 +42,12 @@ def test_the_clients_own_helpers_see_files_to_their_end(
         "total": 2,
     }
     assert model_server.embedded[0]["input"] == ["A loom has treadles."]
+    (found,) = client.vector_stores.search(store.id, query="What has treadles?").data
+    assert (found.file_id, found.score, found.content[0].text) == (
+        file.id,
+        1.0,
+        "A loom has treadles.",
+    )
 
 
 def test_files_are_read_whole_and_once_though_workers_are_killed(

@@ -27,6 +27,7 @@ from api.openai.schemas.options import (
     Tools,
     Truncation,
 )
+from api.openai.schemas.search import Filter
 from api.openai.schemas.vector_stores import ChunkingStrategy
 from shared.db import Database
 from tests.integration.wire import Route, a_world, routes
@@ -67,7 +68,7 @@ FORMAT = {
 
 
 # The call that a waiting run of the tests waits for; and what has to be less than the others.
-KNOWN = {"tool_call_id": "call_1", "days": 7}
+KNOWN = {"tool_call_id": "call_1", "days": 7, "max_num_results": 7}
 
 
 def a_body(schema: Schema, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -98,6 +99,7 @@ _VALUES: tuple[tuple[type[fields.Field], Any], ...] = (
     (Truncation, {"type": "last_messages", "last_messages": 1}),
     (ToolChoice, "auto"),
     (ChunkingStrategy, STRATEGY),
+    (Filter, {"type": "eq", "key": "year", "value": "2024"}),
     (Metadata, {"a": "b"}),
     (Json, {"type": "object"}),
     (Flag, False),

@@ -240,9 +240,10 @@ def test_what_was_refused_left_nothing_behind(
 
 
 def _declared(body: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """Whatever has a declared type. In a JSON schema, or as an attribute, anything may stand."""
+    """Whatever has a declared type. In a JSON schema, or as an attribute's value, anything may stand."""
     for path, value in nodes(body):
-        if not {"schema", "parameters", "attributes"} & set(path[:-1]):
+        free = {"schema", "parameters", "attributes"} & set(path[:-1])
+        if not free and path[-2:] != ("filters", "value"):
             yield path, value
 
 

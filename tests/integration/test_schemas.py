@@ -6,7 +6,12 @@ from typing import Any
 import httpx2
 from flask import Flask
 from openai import OpenAI
-from openai.types import BatchCreateParams, VectorStoreCreateParams, VectorStoreUpdateParams
+from openai.types import (
+    BatchCreateParams,
+    VectorStoreCreateParams,
+    VectorStoreSearchParams,
+    VectorStoreUpdateParams,
+)
 from openai.types.beta import (
     AssistantCreateParams,
     AssistantUpdateParams,
@@ -42,6 +47,7 @@ CALLS: dict[str, Any] = {
     "/v1/batches/<batch_id>/cancel": Nothing,
     "/v1/vector_stores": VectorStoreCreateParams,
     "/v1/vector_stores/<vector_store_id>": VectorStoreUpdateParams,
+    "/v1/vector_stores/<vector_store_id>/search": VectorStoreSearchParams,
     "/v1/vector_stores/<vector_store_id>/files": FileCreateParams,
     "/v1/vector_stores/<vector_store_id>/files/<file_id>": FileUpdateParams,
     "/v1/vector_stores/<vector_store_id>/file_batches": FileBatchCreateParams,

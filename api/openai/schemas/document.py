@@ -29,6 +29,7 @@ from api.openai.schemas.files import FormFile
 from api.openai.schemas.messages import LONGEST_CONTENT, PARTS, Content, CreateMessage, Part
 from api.openai.schemas.options import ResponseFormat, ToolChoice
 from api.openai.schemas.runs import CreateRun
+from api.openai.schemas.search import MOST_QUERIES, Filter, Query
 from api.openai.schemas.shapes import SHAPES
 from api.openai.schemas.vector_stores import ChunkingStrategy
 
@@ -46,8 +47,10 @@ _KINDS = {bool: "boolean", str: "string", dict: "object"}
 def wire_properties(converter: Any, field: fields.Field, ret: Properties) -> Properties:
     """Takes back from `ret` what apispec found and does not hold."""
     own: Properties = _resolved(converter, properties(field))
+    if "oneOf" in own or "anyOf" in own:
+        _forget(ret, "type", "items", "$ref", "default", "minItems", "maxLength")
     if "oneOf" in own:
-        _forget(ret, "type", "items", "$ref", "anyOf", "default", "minItems")
+        _forget(ret, "anyOf")
     if "oneOf" in own and field.allow_none:
         own["oneOf"] = [*own["oneOf"], {"type": "null"}]
     elif isinstance(own.get("type"), str) and field.allow_none:
@@ -152,6 +155,27 @@ def _(_field: Attributes) -> Properties:
 @properties.register
 def _(field: ChunkingStrategy) -> Properties:
     return {"oneOf": list(field.schemas.values())}
+
+
+@properties.register
+def _(field: Query) -> Properties:
+    one = {"type": "string", "minLength": 1, "maxLength": field.longest}
+    several = {"type": "array", "minItems": 1, "maxItems": MOST_QUERIES, "items": one}
+    return {"oneOf": [one, several]}
+
+
+@properties.register
+def _(field: Filter) -> Properties:
+    joined = {
+        "type": "object",
+        "description": "Several filters, which may be joined ones too.",
+        "properties": {
+            "type": {"type": "string", "enum": ["and", "or"]},
+            "filters": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        },
+        "required": ["type", "filters"],
+    }
+    return {"anyOf": [field.schema, joined]}
 
 
 @properties.register

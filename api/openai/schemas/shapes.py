@@ -47,6 +47,11 @@ _PARTS = [
     _object(type=_const("refusal"), refusal=_STRING),
 ]
 
+_ATTRIBUTES: Shape = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [_STRING, {"type": "number"}, {"type": "boolean"}]},
+}
+
 # By the name of the field, with its object's where two have the same. Whether null is possible, the
 # field says; a function says it here.
 SHAPES: dict[str, Shape] = {
@@ -98,12 +103,9 @@ SHAPES: dict[str, Shape] = {
         type=_const("static"),
         static=_object(max_chunk_size_tokens=_COUNT, chunk_overlap_tokens=_COUNT),
     ),
-    "StoreFile.attributes": {
-        "type": "object",
-        "additionalProperties": {
-            "anyOf": [_STRING, {"type": "number"}, {"type": "boolean"}],
-        },
-    },
+    "StoreFile.attributes": _ATTRIBUTES,
+    "Result.attributes": _ATTRIBUTES,
+    "Result.content": _list_of(_object(type=_const("text"), text=_STRING)),
     "FileContent.data": _list_of(_object(type=_const("text"), text=_STRING)),
     "next_page": _nullable(_STRING),
     "request_counts": _object(total=_COUNT, completed=_COUNT, failed=_COUNT),
