@@ -60,15 +60,15 @@ class Sent:
 
 
 def create_assistant(tx: Transaction, project_id: str, settings: dict[str, Any]) -> Assistant:
-    resources.require_known(tx, project_id, settings.get("tool_resources"))
-    return assistants.create(tx, project_id, AssistantSettings(**settings))
+    with resources.settled_in(tx, project_id, settings) as settled:
+        return assistants.create(tx, project_id, AssistantSettings(**settled))
 
 
 def update_assistant(
     tx: Transaction, project_id: str, assistant_id: str, changes: dict[str, Any]
 ) -> Assistant:
-    resources.require_known(tx, project_id, changes.get("tool_resources"))
-    return assistants.update(tx, project_id, assistant_id, changes)
+    with resources.settled_in(tx, project_id, changes) as settled:
+        return assistants.update(tx, project_id, assistant_id, settled)
 
 
 def create_thread(
@@ -79,17 +79,17 @@ def create_thread(
     tool_resources: dict[str, Any],
     metadata: dict[str, str],
 ) -> Thread:
-    resources.require_known(tx, project_id, tool_resources)
-    return threads.create(
-        tx, project_id, tool_resources=tool_resources, metadata=metadata, first=messages
-    )
+    with resources.of_thread(tx, project_id, tool_resources, messages) as settled:
+        return threads.create(
+            tx, project_id, tool_resources=settled, metadata=metadata, first=messages
+        )
 
 
 def update_thread(
     tx: Transaction, project_id: str, thread_id: str, changes: dict[str, Any]
 ) -> Thread:
-    resources.require_known(tx, project_id, changes.get("tool_resources"))
-    return threads.update(tx, project_id, thread_id, changes)
+    with resources.settled_in(tx, project_id, changes, resources.of_thread) as settled:
+        return threads.update(tx, project_id, thread_id, settled)
 
 
 def add_message(
@@ -111,6 +111,7 @@ def add_message(
     active = None if may_wait else runs.active_on(tx, thread.id)
     if active is not None:
         raise Conflict(f"Can't add messages to {thread.id} while a run {active} is active.")
+    resources.attach(tx, project_id, thread.id, [new])
     return messages.create(tx, project_id, thread.id, new, sent.sha256)
 
 
@@ -262,6 +263,7 @@ def _start(tx: Transaction, new: NewRun, request: RunRequest, *, may_wait: bool 
     """The thread is locked, or is this transaction's own. The run's place is behind the messages
     that come with it."""
     if request.additional_messages:
+        resources.attach(tx, new.project_id, new.thread_id, request.additional_messages)
         messages.create_all(tx, new.project_id, new.thread_id, request.additional_messages)
     run = transitions.create(tx, new, may_wait=may_wait)
     if not new.options.instructions and not run.thread_has_user_message:

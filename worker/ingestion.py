@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _THREADS = 2
 _LOOK_SECONDS = 2.0
 _CLEARED_AT_ONCE = 2000
+_EXPIRED_AT_ONCE = 10
 _EMBEDDING_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
 # Tries to write what was made, before it is made anew.
@@ -77,7 +78,7 @@ class Ingestions:
         while not self._stopping:
             seen = self._calls
             try:
-                busy = self.work_one() or self._clear()
+                busy = self.work_one() or self.clear()
             except Unavailable:
                 busy = False
             except Exception:
@@ -202,9 +203,13 @@ class Ingestions:
             act(tx)
         return ended
 
-    def _clear(self) -> bool:
+    def clear(self) -> bool:
+        """Ends stores that are over, and deletes chunks that are nobody's, some at once. Whether
+        there were any."""
         with self._database.transaction() as tx:
-            return chunks.clear(tx, _CLEARED_AT_ONCE)
+            expired = ingestions.end_expired(tx, _EXPIRED_AT_ONCE)
+        with self._database.transaction() as tx:
+            return chunks.clear(tx, _CLEARED_AT_ONCE) or bool(expired)
 
 
 def _told(held: Ingestion) -> dict[str, str]:

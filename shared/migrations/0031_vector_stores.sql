@@ -9,13 +9,16 @@ CREATE TABLE vector_stores (
     last_active_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_after_days integer,
     expires_at timestamptz,
+    -- The engine's own: it has expired, and what was made of its files is deleted.
+    is_cleared boolean NOT NULL DEFAULT FALSE,
 
     CONSTRAINT only_what_expires_has_an_end CHECK (
         (expires_at IS NULL) = (expires_after_days IS NULL)
     )
 ) WITH (fillfactor = 80);
 CREATE INDEX vector_stores_by_project ON vector_stores (project_id, sequence);
-CREATE INDEX vector_stores_to_expire ON vector_stores (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX vector_stores_to_expire ON vector_stores (expires_at)
+WHERE expires_at IS NOT NULL AND NOT is_cleared;
 
 -- A file in a store. Put in again it is another row, so that what was made of it under one sequence
 -- is never mixed with what was made under another. Counts are counted: of an index, and never wrong.

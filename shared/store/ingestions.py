@@ -213,6 +213,35 @@ def cancel(tx: Transaction, batch_id: str) -> int:
     return len(cancelled)
 
 
+def end_expired(tx: Transaction, most: int) -> int:
+    """Of stores that are over: what is in progress is cancelled, and what was made is deleted next.
+    How many stores."""
+    store_ids = tx.values(
+        "UPDATE vector_stores SET is_cleared = TRUE WHERE id IN (SELECT id FROM vector_stores"
+        " WHERE expires_at <= now() AND NOT is_cleared ORDER BY expires_at LIMIT %(most)s"
+        " FOR NO KEY UPDATE SKIP LOCKED) RETURNING id",
+        {"most": most},
+    )
+    if store_ids:
+        _change(
+            tx,
+            _Changed,
+            IngestStatus.CANCELLED,
+            "UPDATE vector_store_files SET status = 'cancelled', worker_id = NULL,"
+            " fence = fence + 1 WHERE vector_store_id = ANY(%(store_ids)s)"
+            " AND status = 'in_progress' AND status = ANY(%(before)s) RETURNING sequence",
+            {"store_ids": store_ids},
+        )
+        tx.execute(
+            "WITH emptied AS (UPDATE vector_store_files SET usage_bytes = 0"
+            " WHERE vector_store_id = ANY(%(store_ids)s) AND usage_bytes > 0 RETURNING sequence)"
+            " INSERT INTO unowned_chunks (ingestion) SELECT sequence FROM emptied"
+            " ON CONFLICT DO NOTHING",
+            {"store_ids": store_ids},
+        )
+    return len(store_ids)
+
+
 def _change(
     tx: Transaction,
     row: type[R],

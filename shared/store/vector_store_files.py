@@ -204,7 +204,7 @@ def remove_everywhere(tx: Transaction, file_ids: Sequence[str]) -> None:
 def _remove(tx: Transaction, condition: LiteralString, parameters: dict[str, Any]) -> None:
     tx.execute(
         "WITH gone AS (DELETE FROM vector_store_files WHERE " + condition + " RETURNING sequence)"
-        " INSERT INTO unowned_chunks (ingestion) SELECT sequence FROM gone",
+        " INSERT INTO unowned_chunks (ingestion) SELECT sequence FROM gone ON CONFLICT DO NOTHING",
         parameters,
     )
 

@@ -137,8 +137,10 @@ def list_page(tx: Transaction, project_id: str, request: PageRequest) -> Page[Ve
 def update(
     tx: Transaction, project_id: str, store_id: str, changes: Mapping[str, Any]
 ) -> VectorStore:
-    """Changes only what is named."""
+    """Changes only what is named. Raises Conflict where one that has expired is to live longer."""
     lock(tx, project_id, store_id)
+    if "expires_after_days" in changes:
+        require_live(tx, project_id, [store_id])
     store = get(tx, project_id, store_id)
     values = {**vars(store), **changes}
     tx.execute(

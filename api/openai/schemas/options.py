@@ -17,6 +17,7 @@ from api.openai.schemas.fields import (
     Whole,
     WireSchema,
 )
+from api.openai.schemas.vector_stores import StoreInPassing
 
 TOOL_TYPES = ("code_interpreter", "file_search", "function")
 
@@ -54,7 +55,13 @@ class _CodeInterpreterResources(WireSchema):
 
 class _FileSearchResources(WireSchema):
     vector_store_ids = ListOf(Id("vs"), most=1)
-    vector_stores = ListOf(fields.Raw(), most=1)
+    vector_stores = ListOf(Object(StoreInPassing), most=1)
+
+    def loaded(self, data: dict[str, Any]) -> Any:
+        if data.get("vector_stores") and data.get("vector_store_ids"):
+            both = refuse("invalid_value", "Invalid ", ": there may be one vector store.")
+            raise ValidationError({"vector_stores": both.messages})
+        return data
 
 
 class _ToolResources(WireSchema):
@@ -63,15 +70,20 @@ class _ToolResources(WireSchema):
 
 
 class ToolResources(Object):
-    """Files and vector stores by id. Those not yet built to make in passing are refused."""
+    """Files and vector stores by id, and a store to be made: a NewVectorStore with its
+    NewStoreFiles."""
 
-    def __init__(self, load_default: Any = dict, **options: Any) -> None:
+    def __init__(self, load_default: Any = dict, *, may_make: bool = True, **options: Any) -> None:
         super().__init__(_ToolResources, load_default=load_default, allow_none=True, **options)
+        self._may_make = may_make
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, *_: Any, **__: Any) -> Any:
         resources = super()._deserialize(value, attr, data)
-        if resources.get("file_search", {}).pop("vector_stores", None):
-            raise ValidationError({"file_search": {"vector_stores": [not_built("vector stores")]}})
+        searched = resources.get("file_search", {})
+        if "vector_stores" in searched and not self._may_make:
+            raise ValidationError({"file_search": {"vector_stores": [UNKNOWN]}})
+        if not searched.get("vector_stores", True):
+            del searched["vector_stores"]
         return resources
 
 

@@ -65,7 +65,7 @@ class CreateThreadAndRun(_RunOptions):
     """Loads `(arguments of the thread, RunRequest)`."""
 
     thread = Object(CreateThread, allow_none=True)
-    tool_resources = ToolResources(load_default=None)
+    tool_resources = ToolResources(load_default=None, may_make=False)
 
     def loaded(self, data: dict[str, Any]) -> Any:
         thread = data.pop("thread", None) or CreateThread().load({})

@@ -24,6 +24,7 @@ from shared.store.vector_store_files import CHUNK_TOKENS, OVERLAP_TOKENS, NewSto
 from shared.store.vector_stores import NewVectorStore
 
 MOST_FILES_AT_CREATION = 500
+MOST_FILES_IN_PASSING = 10_000
 STORE_STATUSES = ("expired", "in_progress", "completed")
 FILE_STATUSES = tuple(status.value for status in IngestStatus)
 Cut = dict[str, int]
@@ -89,6 +90,19 @@ class CreateVectorStore(WireSchema):
         files = [NewStoreFile(file_id=file_id, **cut) for file_id in data.pop("file_ids", ())]
         days = data.pop("expires_after", {}).get("days")
         return NewVectorStore(**data, expires_after_days=days), files
+
+
+class StoreInPassing(WireSchema):
+    """One that is made with what is to use it. Loads `(NewVectorStore, [NewStoreFile])`."""
+
+    file_ids = ListOf(Id("file"), most=MOST_FILES_IN_PASSING)
+    chunking_strategy = ChunkingStrategy()
+    metadata = Metadata()
+
+    def loaded(self, data: dict[str, Any]) -> Any:
+        cut = data.get("chunking_strategy", _AUTO)
+        files = [NewStoreFile(file_id=file_id, **cut) for file_id in data.get("file_ids", ())]
+        return NewVectorStore(metadata=data["metadata"]), files
 
 
 class ModifyVectorStore(WireSchema):

@@ -50,7 +50,9 @@ BAD: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ({"metadata": {"k": "v" * 513}}, "metadata.k", "string_above_max_length", None),
     ({"file_ids": []}, "file_ids", "unknown_parameter", "Unknown parameter: 'file_ids'."),
     ({"tool_resources": {"file_search": {"vector_store_ids": ["vs_1", "vs_2"]}}}, "tool_resources.file_search.vector_store_ids", "array_above_max_length", None),
-    ({"tool_resources": {"file_search": {"vector_stores": [{}]}}}, "tool_resources.file_search.vector_stores", "not_built", None),
+    ({"tool_resources": {"file_search": {"vector_stores": [{}, {}]}}}, "tool_resources.file_search.vector_stores", "array_above_max_length", None),
+    ({"tool_resources": {"file_search": {"vector_stores": [{}], "vector_store_ids": ["vs_1"]}}}, "tool_resources.file_search.vector_stores", "invalid_value", None),
+    ({"tool_resources": {"file_search": {"vector_stores": [{"name": "n"}]}}}, "tool_resources.file_search.vector_stores[0].name", "unknown_parameter", None),
     ({"tool_resources": {"browser": {}}}, "tool_resources.browser", "unknown_parameter", "Unknown parameter: 'tool_resources.browser'."),
 ]  # fmt: skip
 

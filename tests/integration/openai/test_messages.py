@@ -9,7 +9,7 @@ from openai import NotFoundError, OpenAI
 from shared.db import Database
 from shared.run_state import ACTIVE, TERMINAL
 from tests.conftest import Caller
-from tests.factories import a_run, a_thread
+from tests.factories import a_file, a_run, a_thread
 from tests.integration.wire import a_world, error_of
 
 PARTS_IN: list[dict[str, Any]] = [
@@ -85,11 +85,14 @@ def test_parts_are_kept_in_order_with_the_wires_defaults(client: OpenAI) -> None
     assert client.beta.threads.messages.retrieve(made.id, thread_id=thread.id) == made
 
 
-def test_attachments_are_shown_as_given_the_same_file_twice_too(client: OpenAI) -> None:
+def test_attachments_are_shown_as_given_the_same_file_twice_too(
+    client: OpenAI, database: Database, caller: Caller
+) -> None:
     thread = client.beta.threads.create()
+    file_id = a_file(database, caller.project_id).id
     attachments: list[dict[str, Any]] = [
-        {"file_id": "file-abc", "tools": [{"type": "file_search"}]},
-        {"file_id": "file-abc", "tools": [{"type": "code_interpreter"}, {"type": "file_search"}]},
+        {"file_id": file_id, "tools": [{"type": "file_search"}]},
+        {"file_id": file_id, "tools": [{"type": "code_interpreter"}, {"type": "file_search"}]},
     ]
     made = client.beta.threads.messages.create(
         thread.id,
