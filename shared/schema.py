@@ -14,8 +14,8 @@ from shared.errors import SettingsError
 MIGRATIONS = Path(__file__).parent / "migrations"
 OUT_OF_DATE = "The database is not up to date: run `treadle migrate` first."
 NO_PGVECTOR = (
-    "The database has no pgvector, and this role cannot create it: install pgvector 0.8 or newer"
-    " on the server, as the image pgvector/pgvector:pg18 has it, and have the database's owner or a"
+    "The database has no pgvector of 0.8 or newer, and this role cannot create it: install it on"
+    " the server, as the image pgvector/pgvector:pg18 has it, and have the database's owner or a"
     " superuser run `CREATE EXTENSION vector` in it once."
 )
 _PGVECTOR = "0030_pgvector.sql"

@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.store import chunks, ingestions
 from shared.store.chunks import Piece
 from shared.store.ingestions import Ingestion
-from worker import chunking
+from worker import chunking, metrics
 from worker.extraction.outcome import INVALID
 from worker.extraction.process import Extraction
 from worker.lease import Lease, pause
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _THREADS = 2
 _LOOK_SECONDS = 2.0
+_CLEAR_SECONDS = 10.0
 _CLEARED_AT_ONCE = 2000
 _EXPIRED_AT_ONCE = 10
 _EMBEDDING_SECONDS = 60.0
@@ -47,15 +48,19 @@ class Ingestions:
         self._blobs = Blobs(settings)
         self._embeddings = Embeddings(settings)
         self._claiming = threading.Lock()
-        self._held: dict[int, Extraction] = {}
+        self.held: dict[int, Extraction] = {}
         self._since = ""
+        self._clear_at = 0.0
         self._called = threading.Condition()
         self._calls = 0
         self._stopping = False
 
     def start(self) -> None:
         for number in range(_THREADS):
-            threading.Thread(target=self._run, name=f"ingest-{number}", daemon=True).start()
+            looks = _LOOK_SECONDS if number == 0 else None
+            threading.Thread(
+                target=self._run, args=(looks,), name=f"ingest-{number}", daemon=True
+            ).start()
 
     def wake(self) -> None:
         """Files may wait."""
@@ -68,17 +73,18 @@ class Ingestions:
         with self._called:
             self._stopping = True
             self._called.notify_all()
-        for extraction in list(self._held.values()):
+        for extraction in list(self.held.values()):
             extraction.cut()
 
     def close(self) -> None:
         self._embeddings.close()
 
-    def _run(self) -> None:
+    def _run(self, look_seconds: float | None) -> None:
+        """One thread looks for itself now and then; it calls the others where there is work."""
         while not self._stopping:
             seen = self._calls
             try:
-                busy = self.work_one() or self.clear()
+                busy = self.work_one() or self._clear_in_time()
             except Unavailable:
                 busy = False
             except Exception:
@@ -86,11 +92,11 @@ class Ingestions:
                 log.exception("ingestion failed")
                 busy = False
             if not busy:
-                self._wait(seen)
+                self._wait(seen, look_seconds)
 
-    def _wait(self, seen: int) -> None:
+    def _wait(self, seen: int, look_seconds: float | None) -> None:
         """For a call after those that were seen, or a while."""
-        seconds = _LOOK_SECONDS * random.uniform(0.5, 1.0)
+        seconds = look_seconds and look_seconds * random.uniform(0.5, 1.0)
         with self._called:
             self._called.wait_for(lambda: self._stopping or self._calls != seen, seconds)
 
@@ -100,10 +106,11 @@ class Ingestions:
         held = self._claim(extraction)
         if held is None:
             return False
+        self.wake()
         try:
             self._ingest(held, extraction)
         finally:
-            del self._held[held.sequence]
+            del self.held[held.sequence]
         return True
 
     def _claim(self, extraction: Extraction) -> Ingestion | None:
@@ -111,13 +118,13 @@ class Ingestions:
         with self._claiming:
             if self._lease.draining or self._stopping:
                 return None
-            with self._database.transaction() as tx:
-                ingestions.release(tx, self._lease.worker_id, list(self._held))
+            with self._database.autocommit() as tx:
+                ingestions.release(tx, self._lease.worker_id, list(self.held))
                 claimed = ingestions.claim(tx, self._lease.worker_id, self._since)
             self._since = ""
             if claimed is not None:
                 self._since = claimed.project_id
-                self._held[claimed.sequence] = extraction
+                self.held[claimed.sequence] = extraction
         return claimed
 
     def _ingest(self, held: Ingestion, extraction: Extraction) -> None:
@@ -125,9 +132,11 @@ class Ingestions:
         try:
             ended = self._work(held, extraction)
         except LeaseLost:
+            metrics.FILES_READ.labels("lost").inc()
             log.info("ingestion lost", extra=_told(held))
             return
         ms = int((time.monotonic() - began) * 1000)
+        metrics.FILES_READ.labels(ended).inc()
         log.info("ingestion", extra={**_told(held), "end": ended, "ms": ms})
 
     def _work(self, held: Ingestion, extraction: Extraction) -> str:
@@ -144,6 +153,8 @@ class Ingestions:
             ]
             vectors = self._vectors(held, pieces)
         except Unreadable as error:
+            if extraction.was_cut:
+                raise LeaseLost from error
             code, message = error.code, error.message
             return self._end(lambda tx: ingestions.fail(tx, held, code, message), error.code)
         except ModelError as error:
@@ -202,6 +213,15 @@ class Ingestions:
         with self._database.transaction() as tx:
             act(tx)
         return ended
+
+    def _clear_in_time(self) -> bool:
+        """Now and then, and on while there is something."""
+        if time.monotonic() < self._clear_at:
+            return False
+        cleared = self.clear()
+        if not cleared:
+            self._clear_at = time.monotonic() + _CLEAR_SECONDS
+        return cleared
 
     def clear(self) -> bool:
         """Ends stores that are over, and deletes chunks that are nobody's, some at once. Whether

@@ -35,6 +35,12 @@ MODEL_ERRORS = Counter(
     ("kind",),
     registry=REGISTRY,
 )
+FILES_READ = Counter(
+    "treadle_files_read",
+    "Files of vector stores that this worker worked on, by how that ended.",
+    ("end",),
+    registry=REGISTRY,
+)
 SWEEPS = Counter("treadle_sweeps", "Sweeps that this worker did.", registry=REGISTRY)
 SWEPT = Counter(
     "treadle_swept",

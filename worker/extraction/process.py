@@ -23,7 +23,7 @@ class Extraction:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._was_cut = False
+        self.was_cut = False
 
     def text(self, path: Path, name: str) -> str:
         """Raises Unreadable; OSError where the file cannot be opened. Of the name only the ending
@@ -38,7 +38,7 @@ class Extraction:
                 cwd=_ROOT,
                 env={"LANG": "C.UTF-8", "PYTHONUTF8": "1"},
             )
-            if self._was_cut:
+            if self.was_cut:
                 process.kill()
         timer = threading.Timer(self._seconds, process.kill)
         timer.daemon = True
@@ -51,9 +51,13 @@ class Extraction:
         timer.cancel()
         return _judged(process.returncode, said)
 
+    @property
+    def is_reading(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     def cut(self) -> None:
         with self._lock:
-            self._was_cut = True
+            self.was_cut = True
             if self._process is not None:
                 self._process.kill()
 

@@ -339,6 +339,21 @@ def test_a_worker_that_stops_gives_back_what_it_reads(
     assert rows(database, "SELECT worker_id FROM vector_store_files") == [None]
 
 
+def test_a_worker_that_ends_in_the_middle_of_a_file_leaves_it_to_others(
+    client: OpenAI, ingestions: Ingestions
+) -> None:
+    """What was cut off says nothing of the file."""
+    page = b"<html>" + b"<p>The <b>weft</b> &amp; the warp.</p>" * 300_000
+    put_in = put(client, page, "a.html")
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(ingestions.work_one)
+        while not any(one.is_reading for one in [*ingestions.held.values()]):
+            assert not working.done()
+        ingestions.stop()
+        assert working.result(30)
+    assert now(client, put_in).status == "in_progress"
+
+
 def test_a_worker_that_is_to_end_begins_nothing(client: OpenAI, ingestions: Ingestions) -> None:
     put(client)
     ingestions.stop()
