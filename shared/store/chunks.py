@@ -184,6 +184,8 @@ def _by_vectors(
     with tx.atomic():
         if order:
             # The index goes on until as many are found as fit the rest of the query.
+            # Fewer candidates than are wanted make it begin again and again.
+            tx.execute("SET LOCAL hnsw.ef_search = 200")
             tx.execute("SET LOCAL hnsw.iterative_scan = strict_order")
             tx.execute("SET LOCAL hnsw.max_scan_tuples = 100000")
         return tx.all(Place, query, parameters)
