@@ -67,6 +67,7 @@ class Stage:
         self._exits.callback(self.stack.stop)
         self.sql("CREATE ROLE treadle LOGIN")
         self.sql("ALTER DATABASE treadle OWNER TO treadle")
+        self.sql("CREATE EXTENSION vector")
         migrate(self.settings.database_url)
         with Database(self.settings.database_url, 2) as database, database.transaction() as tx:
             self.secrets = [callers.create(tx, name)[1] for name in ("one", "another")]
