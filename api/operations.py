@@ -220,13 +220,12 @@ def _locked_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -
 
 
 def _were_taken(tx: Transaction, run: Run, request: ToolOutputs) -> bool:
-    """Whether the run's newest tool step was completed by these very outputs."""
-    steps = [step for step in run_steps.of_run(tx, run.id) if step.type == "tool_calls"]
+    """Whether the run's newest functions were completed by these very outputs."""
+    steps = [step for step in run_steps.of_run(tx, run.id) if run_steps.function_calls(step)]
     if not steps or steps[-1].status != "completed":
         return False
-    calls = steps[-1].step_details["tool_calls"]
-    taken = {call["id"]: call["function"]["output"] for call in calls}
-    return taken == dict(request.outputs)
+    calls = run_steps.function_calls(steps[-1])
+    return {call["id"]: call["function"]["output"] for call in calls} == dict(request.outputs)
 
 
 def _no_outputs(status: RunStatus) -> Conflict:

@@ -104,7 +104,8 @@ def _texts(name: str, body: Any) -> list[str]:
     delta = body["delta"]
     if name == "thread.message.delta":
         return [part["text"]["value"] for part in delta["content"] if part["type"] == "text"]
-    return [call["function"]["arguments"] for call in delta["step_details"]["tool_calls"]]
+    calls = delta["step_details"]["tool_calls"]
+    return [call["function"]["arguments"] for call in calls if call["type"] == "function"]
 
 
 def _cut(name: str, body: Any, seen: int) -> Any:

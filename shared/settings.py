@@ -132,6 +132,9 @@ class Settings:
         str,
         "the model server's model for embeddings; none: vector stores are searched by words alone",
     )
+    search_first: bool = _setting(
+        "TREADLE_SEARCH_FIRST", False, _flag, "search before asking, for models that call no tools"
+    )
     home: Path = _setting(
         "TREADLE_HOME", Path(".treadle"), Path, "where `treadle up` keeps its state"
     )
@@ -276,10 +279,8 @@ class Settings:
                 raise SettingsError(f"{name} {error}{shown}.") from None
         settings = cls(**values)
         if settings.metrics_port == settings.port:
-            raise SettingsError(
-                f"TREADLE_METRICS_PORT must be another port than TREADLE_PORT; it is"
-                f" {str(settings.port)!r}."
-            )
+            told = "TREADLE_METRICS_PORT must be another port than TREADLE_PORT"
+            raise SettingsError(f"{told}; it is '{settings.port}'.")
         return settings
 
     def require(self, *names: str) -> Self:

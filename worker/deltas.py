@@ -11,6 +11,7 @@ from io import StringIO
 from typing import Any
 
 from shared import events
+from shared.citations import Sources
 from shared.ids import derived_id
 from shared.store.runs import ClaimedRun
 
@@ -25,10 +26,22 @@ class Place:
 
 
 class Deltas:
-    """`first_step` is the number of steps that the run has so far."""
+    """`first_step` is the number of steps that the run has so far, `sources` are what the text may
+    cite. Calls of the tool `hidden` are not told: on the wire they are no functions."""
 
-    def __init__(self, run: ClaimedRun, first_step: int, *, heard: bool) -> None:
+    def __init__(
+        self,
+        run: ClaimedRun,
+        first_step: int,
+        *,
+        heard: bool,
+        sources: Sources | None = None,
+        hidden: str | None = None,
+    ) -> None:
         self.heard = heard
+        self.sources = sources or {}
+        self._hidden = hidden
+        self._hidden_calls: set[int] = set()
         self._run = run
         self._first_step = first_step
         self._began = time.monotonic()
@@ -64,11 +77,13 @@ class Deltas:
         said.write(text)
 
     def call(self, index: int, id_: str, name: str) -> None:
-        if self.heard:
+        if name == self._hidden:
+            self._hidden_calls.add(index)
+        elif self.heard:
             self._publish(self.calls(), kind="call", index=index, id=id_, name=name)
 
     def arguments(self, index: int, at: int, text: str) -> None:
-        if self.heard and text:
+        if self.heard and text and index not in self._hidden_calls:
             self._publish(self.calls(), kind="arguments", index=index, at=at, text=text)
 
     def _place(self, place: str) -> Place:
@@ -79,4 +94,5 @@ class Deltas:
         )
 
     def _publish(self, place: Place, **delta: Any) -> None:
-        events.publish_delta(self._run.id, {**vars(place), "fence": self._run.fence, **delta})
+        told = {**vars(place), "fence": self._run.fence, "after_steps": self._first_step}
+        events.publish_delta(self._run.id, {**told, **delta})

@@ -4,7 +4,8 @@
 2. The turn: the thread's messages, and the run's own steps so far, become a prompt; the model
    answers.
 3. The end of the turn, in one transaction under the fence of the claim: message, step and status.
-   If the model called functions, the run waits for their outputs and no worker holds it; the
+   If the model searched files, the step has what was found, and the next turn follows at once.
+   If it called functions, the run waits for their outputs and no worker holds it; the
    outputs queue it again, for the next turn. If the fence is no longer ours, somebody took over
    and nothing is written.
 A model error that may pass gives the run back for a while; any other ends it.
@@ -16,9 +17,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TypeVar
 
-from shared import events
+from shared import citations, events
 from shared.db import Database, Transaction
 from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
@@ -33,12 +35,17 @@ from worker.deltas import Deltas
 from worker.lease import Lease, pause
 from worker.model import Model
 from worker.outcome import Decision
+from worker.tools import file_search, searching
+from worker.tools.searching import FileSearch, Turn
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _LONGEST_PAUSE = 30.0
+# For the files of a thread that are still being read a run waits so long, looking so often.
+_FILES_SECONDS = 60.0
+_FILES_LOOK_SECONDS = 0.2
 
 
 class Execution:
@@ -51,9 +58,10 @@ class Execution:
         # Else a hundred runs of a batch would stand in line for the connections, and each step of
         # a conversation behind them.
         self._batches = threading.BoundedSemaphore(max(1, settings.database_pool * 3 // 4))
+        self._file_search = FileSearch(settings)
 
     def execute(self, run: ClaimedRun) -> None:
-        """A run that was just claimed: its next turn."""
+        """A run that was just claimed: its next turn, and those that follow at once."""
         metrics.CLAIMS.inc()
         with self._lease.holding(run) as call:
             if self._lease.is_one_too_many(run):
@@ -67,6 +75,9 @@ class Execution:
         deadline = began + run.seconds_left
         try:
             ended = self._work(run, call, deadline)
+            while outcome.has_more_to_do(ended):
+                claimed_at = run.claimed_at + time.monotonic() - began
+                ended = self._work(replace(run, claimed_at=claimed_at), call, deadline)
         except LeaseLost:
             log.warning("lease lost", extra={"run_id": run.id, "fence": run.fence})
             return
@@ -101,21 +112,45 @@ class Execution:
         said, steps = self._persist(run, lambda tx: _history(tx, run), deadline)
         if outcome.tokens_left(run, steps) == 0:
             return outcome.out_of_tokens(run, steps)
-        heard = run.streamed and events.has_streams(run.id)
-        deltas = Deltas(run, len(steps), heard=heard)
+        deltas = _deltas(run, steps)
+        room = prompt.room(run, self._settings.context_tokens)
+        turn = Turn(run, said, steps, room, lambda act: self._persist(run, act, deadline))
         try:
-            count = self._model.tokens.of(run.model)
-            chat = prompt.build(run, said, self._settings.context_tokens, steps, count)
-            request = outcome.completion(run, chat, steps)
-            if wait := self._budget.take(request):
-                return _later(run, wait)
-            answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
+            return self._before_asking(turn, deltas) or self._ask(turn, call, deltas, deadline)
         except CallCut:
             return outcome.cancellation(run, deltas)
         except ModelError as error:
             return self._after_error(run, error, deltas, deadline)
+
+    def _before_asking(self, turn: Turn, deltas: Deltas) -> Decision | None:
+        """What a run that may search files needs before its first turn."""
+        run = turn.run
+        if turn.steps or not file_search.is_in(run.tools):
+            return None
+        stores = turn.read(lambda tx: searching.stores_of(tx, run))
+        if stores.expired:
+            message = f"Vector store '{stores.expired}' has expired."
+            return outcome.failure(run, "invalid_prompt", message)
+        waited = run.claimed_at - run.started_at.timestamp() if run.started_at else 0.0
+        if stores.filling and waited < _FILES_SECONDS:
+            return lambda tx: claims.retry_later(tx, run, _FILES_LOOK_SECONDS, failures=0)
+        if self._settings.search_first and run.tool_choice != "none":
+            return outcome.searched_first(run, self._file_search.unasked(turn), deltas)
+        return None
+
+    def _ask(self, turn: Turn, call: Call, deltas: Deltas, deadline: float) -> Decision:
+        run, steps = turn.run, turn.steps
+        count = self._model.tokens.of(run.model)
+        chat = prompt.build(run, turn.said, self._settings.context_tokens, steps, count)
+        tools = file_search.for_model(run, steps, comes_first=self._settings.search_first)
+        request = outcome.completion(run, chat, steps, tools)
+        if wait := self._budget.take(request):
+            return _later(run, wait)
+        answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
         self._budget.charge(request, answer.usage["total_tokens"])
-        return _then_pause(run, outcome.after(run, answer, steps, deltas), answer.rest_seconds)
+        found = self._file_search.of_answer(turn, answer)
+        decision = outcome.after(run, answer, steps, deltas, found)
+        return _then_pause(run, decision, answer.rest_seconds)
 
     def _after_error(
         self, run: Run, error: ModelError, deltas: Deltas, deadline: float
@@ -175,7 +210,18 @@ def _unexpected(run: Run) -> Decision:
     return outcome.failure(run, "server_error", "Sorry, something went wrong.")
 
 
+def _deltas(run: ClaimedRun, steps: list[RunStep]) -> Deltas:
+    return Deltas(
+        run,
+        len(steps),
+        heard=run.streamed and events.has_streams(run.id),
+        sources=citations.sources(step.step_details for step in steps),
+        hidden=file_search.name_in(run.tools) if file_search.is_in(run.tools) else None,
+    )
+
+
 def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:
     said = messages.history(tx, run.thread_id, last=prompt.last_messages(run), until=run)
-    # A run that is claimed for the first time has none.
-    return said, run_steps.of_run(tx, run.id) if run.fence > 1 else []
+    # A run that is claimed for the first time has none, unless it has searched under this claim.
+    may_have = run.fence > 1 or file_search.is_in(run.tools)
+    return said, run_steps.of_run(tx, run.id) if may_have else []

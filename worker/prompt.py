@@ -11,6 +11,7 @@ from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from worker.tokens import Count, estimate
+from worker.tools import file_search
 
 ChatMessage = dict[str, Any]
 
@@ -27,19 +28,20 @@ def build(
     steps: Sequence[RunStep] = (),
     count: Count = estimate,
 ) -> list[ChatMessage]:
-    """Instructions first, then the conversation, its middle dropped where it does not fit, then
-    what this run has said and called so far, whole.
+    """Instructions first, with what was found unasked, then the conversation, its middle dropped
+    where it does not fit, then what this run has said and called so far, whole.
 
     `context_tokens` is the model's context, 0 if unknown. Raises ModelError for what a model
     cannot be shown.
     """
-    system = [{"role": "system", "content": run.instructions}] if run.instructions else []
+    instructions = "\n\n".join(filter(None, [run.instructions, *_found_unasked(steps)]))
+    system = [{"role": "system", "content": instructions}] if instructions else []
     chat = [_chat_message(message) for message in said if message.run_id != run.id]
     own = {message.id: message for message in said if message.run_id == run.id}
-    turns = [message for step in steps for message in _turn(step, own)]
-    budget = _budget(run, context_tokens)
+    turns = [message for step in steps for message in _turn(run, step, own)]
+    budget = room(run, context_tokens)
     if budget is not None:
-        tools = orjson.dumps(run.tools or []).decode()
+        tools = orjson.dumps(file_search.for_model(run, steps)).decode()
 
         def fits(kept: Sequence[ChatMessage]) -> bool:
             return cost([*system, *kept, *turns], tools, budget, count) <= budget
@@ -79,7 +81,8 @@ def _texts(message: ChatMessage) -> Iterator[str | None]:
             yield part["text"] if part["type"] == "text" else None
 
 
-def _budget(run: Run, context_tokens: int) -> int | None:
+def room(run: Run, context_tokens: int) -> int | None:
+    """Tokens that the run's prompts may have; None where that is unknown."""
     answer = run.max_completion_tokens or context_tokens // _ANSWER_SHARE
     limits = [context_tokens - answer] if context_tokens else []
     if run.max_prompt_tokens is not None:
@@ -103,28 +106,40 @@ def _fit(
     return [*first, *rest[-(1 + too_many) :]]
 
 
-def _turn(step: RunStep, own: Mapping[str, Said]) -> list[ChatMessage]:
+def _turn(run: Run, step: RunStep, own: Mapping[str, Said]) -> list[ChatMessage]:
     """A step as the model knows it: what it said, or what it called and what came of it."""
     if step.type == "message_creation":
         message = own.get(step.step_details["message_creation"]["message_id"])
         return [_chat_message(message)] if message else []
-    calls: list[dict[str, Any]] = step.step_details["tool_calls"]
-    made = [
-        {
-            "id": call["id"],
-            "type": "function",
-            "function": {
-                "name": call["function"]["name"],
-                "arguments": call["function"]["arguments"],
-            },
-        }
-        for call in calls
-    ]
+    calls = [call for call in step.step_details["tool_calls"] if not file_search.is_unasked(call)]
+    if not calls:
+        return []
+    made = [_made(run, call) for call in calls]
     results = [
-        {"role": "tool", "tool_call_id": call["id"], "content": call["function"]["output"] or ""}
-        for call in calls
+        {"role": "tool", "tool_call_id": call["id"], "content": _output(call)} for call in calls
     ]
     return [{"role": "assistant", "content": None, "tool_calls": made}, *results]
+
+
+def _made(run: Run, call: dict[str, Any]) -> dict[str, Any]:
+    if call["type"] == file_search.TOOL:
+        return file_search.made(run, call)
+    function = {name: call["function"][name] for name in ("name", "arguments")}
+    return {"id": call["id"], "type": "function", "function": function}
+
+
+def _output(call: dict[str, Any]) -> str:
+    if call["type"] == file_search.TOOL:
+        return file_search.told(call)
+    return call["function"]["output"] or ""
+
+
+def _found_unasked(steps: Sequence[RunStep]) -> Iterator[str]:
+    """For a model that knows nothing of calls: as if its instructions said so."""
+    for step in steps:
+        for call in step.step_details.get("tool_calls", ()):
+            if file_search.is_unasked(call):
+                yield file_search.told(call)
 
 
 def _chat_message(message: Said) -> ChatMessage:

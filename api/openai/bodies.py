@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from api.openai.schemas import run_steps
 from api.openai.schemas.batches import Batch as BatchSchema
 from api.openai.schemas.files import File as FileSchema
 from api.openai.schemas.messages import Message as MessageSchema
@@ -35,9 +36,10 @@ def run(shown: Run) -> Body:
     return _dump(_RUN, shown)
 
 
-def step(shown: RunStep, of: Run) -> Body:
+def step(shown: RunStep, of: Run, *, whole: bool = False) -> Body:
     """Streamed, a step keeps the run's `expires_at` to its end."""
-    return _dump(_STEP, replace(shown, expires_at=of.expires_at))
+    told = run_steps.shown(shown, whole=whole)
+    return _dump(_STEP, replace(told, expires_at=of.expires_at))
 
 
 def message(shown: Message) -> Body:
@@ -75,6 +77,18 @@ def message_delta(message_id: str, content: list[Body]) -> Body:
 def step_delta(step_id: str, calls: list[Body]) -> Body:
     details = {"type": "tool_calls", "tool_calls": calls}
     return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+
+
+def search_delta(step_id: str, index: int, call: Body) -> Body:
+    """What was found comes with the end of the step."""
+    begun = {"ranking_options": call["file_search"]["ranking_options"], "results": []}
+    told = {"index": index, "id": call["id"], "type": "file_search", "file_search": begun}
+    return step_delta(step_id, [told])
+
+
+def annotation_delta(index: int, cited: Body) -> Body:
+    """Recorded with an empty quote, which the whole message does not have."""
+    return {"index": index, **cited, "file_citation": {**cited["file_citation"], "quote": ""}}
 
 
 def as_queued(shown: Run) -> Run:

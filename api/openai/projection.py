@@ -15,6 +15,8 @@ from typing import Any
 from api import reading
 from api.openai import bodies
 from api.reading import Snapshot
+from shared import citations
+from shared.citations import Sources
 from shared.run_state import TERMINAL, RunStatus
 from shared.store.messages import Message, text_part
 from shared.store.run_steps import RunStep
@@ -36,18 +38,23 @@ class _Open:
 
     step: RunStep
     message: Message | None
-    text: StringIO = field(default_factory=StringIO)  # of the message, as far as told
+    text: StringIO = field(default_factory=StringIO)  # of the message, as far as told or held
+    held: str = ""  # its end, while that may be the beginning of a marker
+    cited: int = 0  # annotations that were told
     begun: bool = False  # its first delta was told
     calls: list[StringIO] = field(default_factory=list)  # their arguments, as far as told
     astray: bool = False  # another worker says it anew: only the end counts
 
 
 class Projection:
-    """Begins after `told` steps: 0 for a new run, all steps so far for one that goes on."""
+    """Begins after `told` steps: 0 for a new run, all steps so far for one that goes on. `whole`:
+    it tells what searches found with its text."""
 
-    def __init__(self, run: Run, told: int = 0) -> None:
+    def __init__(self, run: Run, told: int = 0, *, whole: bool = False) -> None:
         self._run = run
         self._told = told
+        self._whole = whole
+        self._sources: Sources = {}
         self._started = False
         self._cancelling = False
         self._open: _Open | None = None
@@ -70,8 +77,14 @@ class Projection:
         if now.run.started_at is not None and now.run.status is not RunStatus.QUEUED:
             yield from self._start(now.run)
         for step in now.steps[self._told :]:
+            self._learn(now)
             yield from self._tell(step, now)
+        self._learn(now)
         yield from self._end(now)
+
+    def _learn(self, now: Snapshot) -> None:
+        """What may be cited by whatever comes behind the steps that were told."""
+        self._sources = citations.sources(step.step_details for step in now.steps[: self._told])
 
     def hear(self, delta: dict[str, Any]) -> Iterator[Event]:
         if self._is_stale(delta):
@@ -94,8 +107,9 @@ class Projection:
             yield "thread.run.in_progress", bodies.run(bodies.as_in_progress(run))
 
     def _is_stale(self, delta: dict[str, Any]) -> bool:
-        """Of a step that was told to its end, or said by a worker that was replaced."""
-        if delta["fence"] < self._fence:
+        """Of a step that was told to its end, or said by a worker that was replaced; or of one
+        before which others come whose rows were not seen yet: it is told with them."""
+        if delta["fence"] < self._fence or delta.get("after_steps", 0) > self._told:
             return True
         if delta["fence"] > self._fence:
             if self._fence and self._open is not None:
@@ -122,16 +136,33 @@ class Projection:
         if fresh := reading.fresh(delta, opened.text.tell()):
             yield from self._say(opened, fresh)
 
-    def _say(self, opened: _Open, text: str) -> Iterator[Event]:
+    def _say(self, opened: _Open, text: str, *, all_of_it: bool = False) -> Iterator[Event]:
+        """But for an end that may be the beginning of a marker: a marker is told in one piece, with
+        its annotation."""
+        at = opened.text.tell() - len(opened.held)
+        opened.text.write(text)
+        text = opened.held + text
+        end = len(text) - (0 if all_of_it else citations.unfinished(text, self._sources))
+        opened.held = text[end:]
+        for piece, file_id in citations.split(text[:end], self._sources):
+            if file_id is None:
+                for short in _pieces(piece):
+                    yield self._delta(opened, short)
+            else:
+                yield self._delta(opened, piece, citations.annotation(piece, file_id, at))
+            at += len(piece)
+
+    def _delta(self, opened: _Open, text: str, cited: dict[str, Any] | None = None) -> Event:
         assert opened.message is not None
-        for piece in _pieces(text):
-            part: dict[str, Any] = {"value": piece}
-            if not opened.begun:
-                part["annotations"] = []
-            opened.begun = True
-            opened.text.write(piece)
-            content = [{"index": 0, "type": "text", "text": part}]
-            yield "thread.message.delta", bodies.message_delta(opened.message.id, content)
+        part: dict[str, Any] = {"value": text}
+        if not opened.begun:
+            part["annotations"] = []
+        if cited is not None:
+            part["annotations"] = [bodies.annotation_delta(opened.cited, cited)]
+            opened.cited += 1
+        opened.begun = True
+        content = [{"index": 0, "type": "text", "text": part}]
+        return "thread.message.delta", bodies.message_delta(opened.message.id, content)
 
     def _hear_call(self, delta: dict[str, Any]) -> Iterator[Event]:
         if self._open is not None and self._open.message is not None:
@@ -178,7 +209,7 @@ class Projection:
             yield from self._finish_calls(opened, step)
         if step.status == "in_progress":
             return
-        yield f"thread.run.step.{step.status}", bodies.step(step, now.run)
+        yield f"thread.run.step.{step.status}", bodies.step(step, now.run, whole=self._whole)
         self._close()
 
     def _close(self) -> None:
@@ -199,11 +230,17 @@ class Projection:
             if part["type"] != "text":
                 content = [{"index": index, **part}]
                 yield "thread.message.delta", bodies.message_delta(message.id, content)
-            elif rest := _rest(part["text"]["value"], opened.text):
-                yield from self._say(opened, rest)
+            else:
+                rest = _rest(part["text"]["value"], opened.text)
+                yield from self._say(opened, rest, all_of_it=True)
 
     def _finish_calls(self, opened: _Open, step: RunStep) -> Iterator[Event]:
         for index, call in enumerate(step.step_details["tool_calls"]):
+            if call["type"] == "file_search":
+                if index >= len(opened.calls):
+                    opened.calls.append(StringIO())
+                    yield "thread.run.step.delta", bodies.search_delta(opened.step.id, index, call)
+                continue
             if index >= len(opened.calls):
                 yield from self._begin_call(opened, call["id"], call["function"]["name"])
             if rest := _rest(call["function"]["arguments"], opened.calls[index]):
@@ -224,11 +261,14 @@ class Projection:
         """An open step that is never stored."""
         at = datetime.now(UTC)
         if opened.message is not None:
+            yield from self._say(opened, "", all_of_it=True)
+            text = opened.text.getvalue()
+            parts = [text_part(text, citations.annotations(text, self._sources))] if text else []
             reason = {"reason": _INCOMPLETE_BY_END.get(run.status, "run_failed")}
             incomplete = replace(
                 opened.message,
                 status="incomplete",
-                content=[text_part(opened.text.getvalue())] if opened.text.tell() else [],
+                content=parts,
                 incomplete_at=at,
                 incomplete_details=reason,
             )

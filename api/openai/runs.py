@@ -12,6 +12,7 @@ from api.openai import bodies, streams
 from api.openai.blueprint import Blueprint
 from api.openai.projection import Event, Projection
 from api.openai.schemas.lists import PageQuery, list_of
+from api.openai.schemas.run_steps import IncludeQuery
 from api.openai.schemas.runs import (
     CreateRun,
     CreateThreadAndRun,
@@ -36,8 +37,9 @@ blueprint = Blueprint("runs", "An assistant answering in a thread.")
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["POST"])
 @blueprint.arguments(CreateRun())
+@blueprint.arguments(IncludeQuery(), location="query")
 @blueprint.response(200, Run)
-def create_run(asked: RunRequest, thread_id: str) -> Any:
+def create_run(asked: RunRequest, whole: bool, thread_id: str) -> Any:
     """Start a run on a thread; with `stream`, answer with its events."""
     project, life = project_id(), runtime().settings.run_seconds
     wait, lane = wishes.may_wait(), wishes.lane()
@@ -57,7 +59,8 @@ def create_run(asked: RunRequest, thread_id: str) -> Any:
         )
 
     def begin(run_id: str) -> Beginning:
-        return Beginning(_once(lambda tx: start(tx, run_id), opened), Projection.begin)
+        run = _once(lambda tx: start(tx, run_id), opened)
+        return Beginning(run, Projection.begin, whole=whole)
 
     return streams.respond(project, begin) if asked.stream else _answer(_once(start, opened))
 
@@ -220,7 +223,7 @@ def _completed_by(given: ToolOutputs, steps: list[RunStep]) -> int:
     return max(
         n
         for n, step in enumerate(steps)
-        if ids == {call["id"] for call in step.step_details.get("tool_calls", ())}
+        if ids == {call["id"] for call in run_steps.function_calls(step)}
     )
 
 

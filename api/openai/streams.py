@@ -33,11 +33,13 @@ _DRAINING = {
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where a stream starts: the run, what is told first, and how many steps it does not tell."""
+    """Where a stream starts: the run, what is told first, how many steps it does not tell, and
+    whether it tells whole what searches found."""
 
     run: Run
     opening: Callable[[Projection], Iterator[Event]]
     told: int = 0
+    whole: bool = False
 
 
 def respond(
@@ -61,7 +63,7 @@ def respond(
 
 def _tell(project_id: str, beginning: Beginning, read: Reading) -> sse.Events:
     run = beginning.run
-    projection = Projection(run, beginning.told)
+    projection = Projection(run, beginning.told, whole=beginning.whole)
     with read:
         yield from beginning.opening(projection)
         try:

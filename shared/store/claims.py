@@ -145,6 +145,26 @@ def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) 
     )
 
 
+def go_on(tx: Transaction, run: Run) -> Run:
+    """Whoever holds it does its next turn. The steps of this turn belong into the same
+    transaction."""
+    return _held_by(
+        run,
+        transitions.change(
+            tx,
+            Run,
+            RunStatus.IN_PROGRESS,
+            _WITH_THREAD
+            + " SELECT "
+            + COLUMNS
+            + " FROM thread, runs"
+            + _HELD
+            + " AND status = 'in_progress' AND thread.id = thread_id FOR NO KEY UPDATE OF runs",
+            _lease(run),
+        ),
+    )
+
+
 def fail(tx: Transaction, run: Run, code: str, message: str, usage: dict[str, Any]) -> Run:
     return _held_by(
         run,

@@ -102,9 +102,9 @@ class Said:
     run_id: str | None = None
 
 
-def text_part(text: str) -> dict[str, Any]:
+def text_part(text: str, annotations: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     """A text as the wire shows it among a message's parts."""
-    return {"type": "text", "text": {"value": text, "annotations": []}}
+    return {"type": "text", "text": {"value": text, "annotations": [*annotations]}}
 
 
 def create(

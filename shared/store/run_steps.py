@@ -90,6 +90,12 @@ def of_new(run: Run, new: NewStep) -> dict[str, Any]:
     }
 
 
+def function_calls(step: RunStep) -> list[dict[str, Any]]:
+    """Those of its calls that are the caller's to make."""
+    calls = step.step_details.get("tool_calls", ())
+    return [call for call in calls if call["type"] == "function"]
+
+
 def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str | None]) -> None:
     """Fills in the outputs by call id. The run must be locked."""
     step = tx.one(
@@ -100,7 +106,7 @@ def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str |
     )
     assert step is not None
     details = step.step_details
-    for call in details["tool_calls"]:
+    for call in function_calls(step):
         call["function"]["output"] = outputs[call["id"]]
     tx.execute(
         "UPDATE run_steps SET status = 'completed', completed_at = now(),"

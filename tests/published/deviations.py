@@ -162,6 +162,27 @@ RECORDED: tuple[tuple[str, Patch], ...] = (
         ),
     ),
     (
+        "What a search found has its file's attributes, and the delta of a search begins it.",
+        {
+            "schemas": {
+                "RunStepDetailsToolCallsFileSearchResultObject": _with(
+                    attributes={"$ref": "#/schemas/VectorStoreFileAttributes"}
+                )
+                | _always("attributes"),
+                "RunStepDeltaStepDetailsToolCallsFileSearchObject": _with(
+                    file_search=_with(
+                        ranking_options={
+                            "$ref": "#/schemas/RunStepDetailsToolCallsFileSearchRankingOptionsObject"
+                        },
+                        results={"type": "array", "maxItems": 0},
+                    )
+                    | _always("ranking_options", "results")
+                )
+                | _always("id"),
+            }
+        },
+    ),
+    (
         "An error in a stream is the whole envelope: the official client passes over a flat one.",
         {"events": {"error": "ErrorResponse"}},
     ),
@@ -209,6 +230,19 @@ STRICTER: tuple[tuple[str, Patch], ...] = (
                 "MessageDeltaContentImageFileObject": _always("image_file"),
                 "RunStepDeltaObject": _with(delta=_always("step_details")),
                 "RunStepDeltaStepDetailsToolCallsObject": _always("tool_calls"),
+                "RunStepDetailsToolCallsFileSearchObject": _with(
+                    file_search=_always("ranking_options", "results")
+                ),
+                "RunStepDetailsToolCallsFileSearchResultObject": _with(
+                    content={"items": _always("type", "text")}
+                ),
+                "FileSearchRankingOptions": _always("ranker"),
+                "AssistantToolsFileSearch": _with(file_search=_always("ranking_options"))
+                | _always("file_search"),
+                "MessageDeltaContentTextAnnotationsFileCitationObject": _with(
+                    file_citation=_always("file_id", "quote")
+                )
+                | _always("text", "start_index", "end_index", "file_citation"),
                 "RunStepDeltaStepDetailsToolCallsFunctionObject": _with(
                     function=_always("arguments")
                 )

@@ -14,6 +14,7 @@ from marshmallow import Schema, fields, missing
 from api.openai.schemas.assistants import CreateAssistant
 from api.openai.schemas.fields import (
     Attributes,
+    ByType,
     Choice,
     Decimal,
     Id,
@@ -26,12 +27,11 @@ from api.openai.schemas.fields import (
     WireSchema,
 )
 from api.openai.schemas.files import FormFile
-from api.openai.schemas.messages import LONGEST_CONTENT, PARTS, Content, CreateMessage, Part
+from api.openai.schemas.messages import LONGEST_CONTENT, Content, CreateMessage
 from api.openai.schemas.options import ResponseFormat, ToolChoice
 from api.openai.schemas.runs import CreateRun
 from api.openai.schemas.search import MOST_QUERIES, Filter, Query
 from api.openai.schemas.shapes import SHAPES
-from api.openai.schemas.vector_stores import ChunkingStrategy
 
 Properties = dict[str, Any]
 
@@ -153,8 +153,8 @@ def _(_field: Attributes) -> Properties:
 
 
 @properties.register
-def _(field: ChunkingStrategy) -> Properties:
-    return {"oneOf": list(field.schemas.values())}
+def _(field: ByType) -> Properties:
+    return {"oneOf": [schema for schema in field.schemas.values() if schema is not None]}
 
 
 @properties.register
@@ -191,11 +191,6 @@ def _(field: fields.Constant) -> Properties:
 @properties.register
 def _(field: fields.Function) -> Properties:
     return SHAPES[_shape_of(field)]
-
-
-@properties.register
-def _(_field: Part) -> Properties:
-    return {"oneOf": list(PARTS.values())}
 
 
 @properties.register

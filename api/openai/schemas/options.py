@@ -8,6 +8,7 @@ from api.openai.schemas.faults import UNKNOWN, not_built, refuse, wrong_choice
 from api.openai.schemas.fields import (
     ByType,
     Choice,
+    Decimal,
     Flag,
     Id,
     Json,
@@ -20,6 +21,8 @@ from api.openai.schemas.fields import (
 from api.openai.schemas.vector_stores import StoreInPassing
 
 TOOL_TYPES = ("code_interpreter", "file_search", "function")
+RANKER = "default_2024_08_21"
+_RANKING = {"ranker": RANKER, "score_threshold": 0.0}
 
 
 class _Function(WireSchema):
@@ -38,10 +41,27 @@ class _FunctionTool(WireSchema):
     function = Object(_Function, required=True)
 
 
+class _FileSearchRanking(WireSchema):
+    ranker = Choice("auto", RANKER, load_default=RANKER)
+    score_threshold = Decimal(least=0, most=1, required=True)
+
+
+class _FileSearch(WireSchema):
+    max_num_results = Whole(least=1, most=50)
+    ranking_options = Object(_FileSearchRanking, load_default=lambda: dict(_RANKING))
+
+
+class _FileSearchTool(WireSchema):
+    """Loads all that a search goes by."""
+
+    type = fields.Constant("file_search", required=True)
+    file_search = Object(_FileSearch, load_default=lambda: {"ranking_options": dict(_RANKING)})
+
+
 class Tool(ByType):
     def __init__(self) -> None:
-        unbuilt = dict.fromkeys(("code_interpreter", "file_search"))
-        super().__init__({**unbuilt, "function": _FunctionTool()})
+        built = {"file_search": _FileSearchTool(), "function": _FunctionTool()}
+        super().__init__({"code_interpreter": None, **built})
 
 
 class Tools(ListOf):
@@ -146,7 +166,7 @@ class ToolChoice(Object):
         loaded = super()._deserialize(value, attr, data)
         if loaded["type"] == "function" and "function" not in loaded:
             raise ValidationError({"function": self.error_messages["required"]})
-        if loaded["type"] != "function":
+        if loaded["type"] == "code_interpreter":
             raise ValidationError({"type": [not_built(f"the tool {loaded['type']}")]})
         return loaded
 

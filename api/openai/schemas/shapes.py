@@ -37,10 +37,18 @@ _MADE_CALL = _object(
     type=_const("function"),
     function=_object(**_CALLED, output=_nullable(_STRING)),
 )
+_SCORE: Shape = {"type": "number", "minimum": 0, "maximum": 1}
+_CITATION = _object(
+    type=_const("file_citation"),
+    text=_STRING,
+    start_index=_COUNT,
+    end_index=_COUNT,
+    file_citation=_object(file_id=_STRING),
+)
 _PARTS = [
     _object(
         type=_const("text"),
-        text=_object(value=_STRING, annotations=_list_of({"type": "object"})),
+        text=_object(value=_STRING, annotations=_list_of({"oneOf": [_CITATION]})),
     ),
     _object(type=_const("image_url"), image_url=_object(url=_STRING, detail=_DETAIL)),
     _object(type=_const("image_file"), image_file=_object(file_id=_STRING, detail=_DETAIL)),
@@ -51,6 +59,18 @@ _ATTRIBUTES: Shape = {
     "type": "object",
     "additionalProperties": {"anyOf": [_STRING, {"type": "number"}, {"type": "boolean"}]},
 }
+_RESULT = _object(file_id=_STRING, file_name=_STRING, score=_SCORE, attributes=_ATTRIBUTES)
+_RESULT["properties"]["content"] = _list_of(_object(type=_const("text"), text=_STRING))
+_MADE_SEARCH = _object(
+    id=_STRING,
+    type=_const("file_search"),
+    file_search=_object(
+        ranking_options=_object(
+            ranker=_one_of("auto", "default_2024_08_21"), score_threshold=_SCORE
+        ),
+        results=_list_of(_RESULT),
+    ),
+)
 
 # By the name of the field, with its object's where two have the same. Whether null is possible, the
 # field says; a function says it here.
@@ -72,7 +92,10 @@ SHAPES: dict[str, Shape] = {
                 type=_const("message_creation"),
                 message_creation=_object(message_id=_STRING),
             ),
-            _object(type=_const("tool_calls"), tool_calls=_list_of(_MADE_CALL)),
+            _object(
+                type=_const("tool_calls"),
+                tool_calls=_list_of({"oneOf": [_MADE_CALL, _MADE_SEARCH]}),
+            ),
         ]
     },
     "Batch.errors": _nullable(

@@ -1,0 +1,1 @@
+"""Tools that runs have and workers carry out; functions are their callers'."""
