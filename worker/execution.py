@@ -58,7 +58,7 @@ class Execution:
         # Else a hundred runs of a batch would stand in line for the connections, and each step of
         # a conversation behind them.
         self._batches = threading.BoundedSemaphore(max(1, settings.database_pool * 3 // 4))
-        self._file_search = FileSearch(settings)
+        self._file_search = FileSearch(model.embeddings)
 
     def execute(self, run: ClaimedRun) -> None:
         """A run that was just claimed: its next turn, and those that follow at once."""

@@ -16,6 +16,7 @@ import httpx2
 import openai
 import orjson
 
+from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
 from shared.settings import Settings
 from worker import metrics
@@ -63,6 +64,7 @@ class Answer:
 class Model:
     def __init__(self, settings: Settings) -> None:
         self.tokens = Tokens(settings)
+        self.embeddings = Embeddings(settings)
         self._settings = settings
         self._clients = [
             openai.OpenAI(
@@ -80,6 +82,7 @@ class Model:
 
     def close(self) -> None:
         self.tokens.close()
+        self.embeddings.close()
         for client in self._clients:
             client.close()
 

@@ -10,7 +10,6 @@ from typing import Any
 from shared.db import Transaction
 from shared.embeddings import Embedding, Embeddings
 from shared.errors import ModelError, NotFound
-from shared.settings import Settings
 from shared.store import chunks, threads, vector_stores
 from shared.store.chunks import Found
 from shared.store.messages import Said
@@ -67,11 +66,8 @@ class Turn:
 class FileSearch:
     """One per process."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._embeddings = Embeddings(settings)
-
-    def close(self) -> None:
-        self._embeddings.close()
+    def __init__(self, embeddings: Embeddings) -> None:
+        self._embeddings = embeddings
 
     def unasked(self, turn: Turn) -> Call:
         """By the last question, before the model is asked. Raises ModelError."""

@@ -43,7 +43,7 @@ BAD: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     ({"response_format": {}}, "response_format.type", "missing_required_parameter", None),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name", "missing_required_parameter", None),
     ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value", None),
-    ({"tools": [{"type": "file_search"}]}, "tools[0].type", "not_built", None),
+    ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type", "not_built", None),
     ({"metadata": {"a": None}}, "metadata.a", "invalid_type", "Invalid type for 'metadata.a': expected a string, but got null instead."),
     ({"metadata": {str(i): "" for i in range(17)}}, "metadata", None, None),
     ({"metadata": {"k" * 65: ""}}, "metadata", None, None),

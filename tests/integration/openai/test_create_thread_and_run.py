@@ -25,7 +25,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"thread_id": "thread_x"}, "thread_id", "unknown_parameter"),
     ({"stream": "yes"}, "stream", "invalid_type"),
     ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type", "not_built"),
-    ({"tool_choice": {"type": "file_search"}}, "tool_choice.type", "not_built"),
+    ({"tool_choice": {"type": "code_interpreter"}}, "tool_choice.type", "not_built"),
     ({"tool_choice": "any"}, "tool_choice", "invalid_value"),
     ({"max_prompt_tokens": 255}, "max_prompt_tokens", "integer_below_min_value"),
     ({"max_completion_tokens": 300.0}, "max_completion_tokens", "invalid_type"),
