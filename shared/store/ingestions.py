@@ -10,6 +10,7 @@ from typing import Any, LiteralString, TypeVar
 
 from psycopg.types.json import Json
 
+from shared import queue
 from shared.db import Transaction
 from shared.embeddings import Vector, written
 from shared.errors import LeaseLost
@@ -249,8 +250,11 @@ def _change(
     query: LiteralString,
     parameters: dict[str, Any],
 ) -> list[R]:
-    """`query` guards itself by `status = ANY(%(before)s)`."""
-    return tx.all(row, query, {**parameters, "before": before(to)})
+    """`query` guards itself by `status = ANY(%(before)s)`. A run may wait for the end of a file."""
+    changed = tx.all(row, query, {**parameters, "before": before(to)})
+    if changed and to is not IngestStatus.IN_PROGRESS:
+        tx.after_commit(queue.ring)
+    return changed
 
 
 def require_held(tx: Transaction, held: Ingestion) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from shared.errors import ModelError
 from shared.run_state import RunStatus
 from shared.store.messages import Said
+from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from worker import prompt
 from worker.prompt import ChatMessage
@@ -222,3 +223,52 @@ def test_no_more_is_dropped_than_must_be(texts: list[str], budget: int) -> None:
         return
     newest_dropped = [one for one in numbered if one not in kept][-1]
     assert cost(*kept, newest_dropped) > budget
+
+
+SEARCHING: Any = {"tools": [{"type": "file_search"}]}
+
+
+def a_search(*texts: str, **more: Any) -> RunStep:
+    results = [
+        {"file_name": f"{number}.txt", "content": [{"type": "text", "text": value}]}
+        for number, value in enumerate(texts)
+    ]
+    search = {"query": "why", "turn": 1, "results": results, **more}
+    call = {"id": "call_1", "type": "file_search", "file_search": search}
+    values: dict[str, Any] = dict.fromkeys(RunStep.__dataclass_fields__)
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    return RunStep(**values | {"type": "tool_calls", "step_details": details})
+
+
+def test_a_search_is_told_as_a_call_and_what_it_found() -> None:
+    chat = prompt.build(a_run(**SEARCHING), said("Why?"), 0, [a_search("Because.", "So.")])
+    function = {"name": "file_search", "arguments": '{"query":"why"}'}
+    assert chat[2] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+    }
+    assert (chat[3]["role"], chat[3]["tool_call_id"]) == ("tool", "call_1")
+    told = chat[3]["content"].split("\n\n")
+    assert told[1:] == ["【1:0†0.txt】\nBecause.", "【1:1†1.txt】\nSo."]
+    assert "【1:0†0.txt】" in told[0]
+
+
+def test_a_search_that_nobody_asked_for_stands_behind_the_instructions() -> None:
+    step = a_search("Because.", unasked=True)
+    system, question = prompt.build(a_run(**SEARCHING), said("Why?"), 0, [step])
+    assert system["content"].startswith("Be brief.\n\n")
+    assert system["content"].endswith("【1:0†0.txt】\nBecause.")
+    assert question == {"role": "user", "content": "Why?"}
+    bare = prompt.build(a_run(instructions=None, **SEARCHING), said("Why?"), 0, [a_search()])
+    assert bare[-1]["content"] == "Nothing was found in the files."
+
+
+def test_what_was_found_takes_the_place_of_older_messages() -> None:
+    texts = ["x" * 300] * 20
+    run = a_run(max_prompt_tokens=1500, **SEARCHING)
+    kept = [
+        len(contents(prompt.build(run, said(*texts), 0, steps)))
+        for steps in ([], [a_search("y" * 1500)])
+    ]
+    assert kept[1] < kept[0]
