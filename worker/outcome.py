@@ -67,22 +67,29 @@ def after(
     """`found` has what was searched for the answer."""
     if answer.tool_calls and answer.finish_reason == "stop":
         if all(call.id in found for call in answer.tool_calls):
-            return lambda tx: _go_on(tx, run, answer, deltas, found)
+            return _searched(run, answer, deltas, found)
         return lambda tx: _require_action(tx, run, answer, deltas, found)
     return lambda tx: _finish(tx, run, answer, steps, deltas, found)
+
+
+def _searched(run: Run, answer: Answer, deltas: Deltas, found: Found) -> Decision:
+    if _is_said(answer):
+        deltas.message()  # Its step comes before that of the calls.
+
+    def store(tx: Transaction) -> None:
+        _say_and_call(tx, run, answer, deltas, found, "completed")
+
+    return lambda tx: _go_on(tx, run, deltas, store)
 
 
 def searched_first(run: Run, search: Call, deltas: Deltas) -> Decision:
     """Nobody asked for it, so the run gives the call its id."""
     call = {"id": derived_id("call", run.id, "unasked"), "type": TOOL, TOOL: search}
 
-    def keep(tx: Transaction) -> Run:
-        with tx.atomic():
-            held = claims.go_on(tx, run)
-            _store_calls(tx, run, [call], deltas, "completed", no_usage())
-        return held
+    def store(tx: Transaction) -> None:
+        _store_calls(tx, run, [call], deltas, "completed", no_usage())
 
-    return keep
+    return lambda tx: _go_on(tx, run, deltas, store)
 
 
 def has_more_to_do(ended: Run) -> bool:
@@ -149,10 +156,12 @@ def _require_action(tx: Transaction, run: Run, answer: Answer, deltas: Deltas, f
     return waiting
 
 
-def _go_on(tx: Transaction, run: Run, answer: Answer, deltas: Deltas, found: Found) -> Run:
+def _go_on(tx: Transaction, run: Run, deltas: Deltas, store: Callable[[Transaction], None]) -> Run:
     with tx.atomic():
         held = claims.go_on(tx, run)
-        _say_and_call(tx, run, answer, deltas, found, "completed")
+        # The run is held before and after: a commit whose answer got lost does not show by that.
+        if not run_steps.is_stored(tx, deltas.calls().step_id):
+            store(tx)
     return held
 
 
@@ -161,7 +170,7 @@ def _say_and_call(
 ) -> None:
     """What the model said beside its calls is a message of its own; the calls' step has the
     usage of the turn."""
-    if answer.text is not None or answer.refusal is not None:
+    if _is_said(answer):
         _store(tx, run, *_said(answer, deltas, no_usage()))
     calls = [
         {"id": call.id, "type": TOOL, TOOL: found[call.id]}
@@ -185,6 +194,10 @@ def _store_calls(
         usage=usage,
     )
     run_steps.create(tx, run, step)
+
+
+def _is_said(answer: Answer) -> bool:
+    return answer.text is not None or answer.refusal is not None
 
 
 def _said(answer: Answer, deltas: Deltas, usage: Usage) -> tuple[NewAnswer, NewStep]:

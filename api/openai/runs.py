@@ -170,15 +170,16 @@ def submit_tool_outputs(given: ToolOutputs, thread_id: str, run_id: str) -> Any:
 
 
 @blueprint.route("/threads/<thread_id>/runs/<run_id>/events", methods=["GET"])
+@blueprint.arguments(IncludeQuery(), location="query")
 @blueprint.response(200, content_type="text/event-stream")
-def stream_run(thread_id: str, run_id: str) -> Any:
+def stream_run(whole: bool, thread_id: str, run_id: str) -> Any:
     """Stream a run's events up to its next stop, from behind `Last-Event-ID` if that is sent."""
     project = project_id()
 
     def begin(_: str) -> Beginning:
         with transaction() as tx:
             run = operations.stream_run(tx, project, thread_id, run_id)
-        return Beginning(run, Projection.begin)
+        return Beginning(run, Projection.begin, whole=whole)
 
     after = request.headers.get("Last-Event-ID")
     return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)

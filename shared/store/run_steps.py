@@ -90,6 +90,10 @@ def of_new(run: Run, new: NewStep) -> dict[str, Any]:
     }
 
 
+def is_stored(tx: Transaction, step_id: str) -> bool:
+    return bool(tx.value("SELECT TRUE FROM run_steps WHERE id = %(id)s", {"id": step_id}))
+
+
 def function_calls(step: RunStep) -> list[dict[str, Any]]:
     """Those of its calls that are the caller's to make."""
     calls = step.step_details.get("tool_calls", ())

@@ -131,3 +131,41 @@ def test_a_worker_killed_between_search_and_answer_neither_searches_nor_answers_
     assert [step.id for step in before] == [steps[0].id]
     assert len(client.beta.threads.messages.list(run.thread_id).data) == 2
     assert model_server.asked() == 3
+
+
+def test_a_model_that_never_calls_answers_from_files_where_the_search_comes_first(
+    stack: Stack, model_server: ModelServer
+) -> None:
+    stack.environment["TREADLE_SEARCH_FIRST"] = "1"
+    stack.start_api()
+    stack.start_worker()
+    client = stack.client()
+    store = client.vector_stores.create(name="notes")
+    file = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=("loom.txt", io.BytesIO(TEXT.encode()))
+    )
+    assistant = client.beta.assistants.create(
+        model="gpt-4o",
+        instructions="Be brief.",
+        tools=[{"type": "file_search"}],
+        tool_resources={"file_search": {"vector_store_ids": [store.id]}},
+    )
+    question: Any = {"role": "user", "content": "How many treadles has Anna's loom?"}
+    thread = client.beta.threads.create(messages=[question])
+    model_server.script(say(ANSWER.format(turn=1)))
+    with client.beta.threads.runs.stream(
+        thread_id=thread.id, assistant_id=assistant.id, include=[CONTENT]
+    ) as stream:
+        done = [event.data for event in stream if event.event == "thread.run.step.completed"]
+        (message,) = stream.get_final_messages()
+    assert message.content[0].type == "text"
+    judge(message.content[0].text, file.id)
+    assert [step.type for step in done] == ["tool_calls", "message_creation"]
+    (request,) = model_server.requests
+    assert "tools" not in request
+    assert TEXT in request["messages"][0]["content"]
+    run = client.beta.threads.runs.list(thread.id).data[0]
+    listed = client.beta.threads.runs.steps.list(
+        run.id, thread_id=thread.id, order="asc", include=[CONTENT]
+    )
+    assert listed.data[0].step_details == done[0].step_details

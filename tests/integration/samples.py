@@ -52,6 +52,13 @@ TOOL = {
         "strict": False,
     },
 }
+SEARCH = {
+    "type": "file_search",
+    "file_search": {
+        "max_num_results": 7,
+        "ranking_options": {"ranker": "auto", "score_threshold": 0.5},
+    },
+}
 STRATEGY = {
     "type": "static",
     "static": {"max_chunk_size_tokens": 200, "chunk_overlap_tokens": 100},
@@ -93,7 +100,7 @@ def _known(name: str, ids: Mapping[str, str]) -> Any:
 # Those that narrow another kind of field; then the kinds that need no more than any value.
 _VALUES: tuple[tuple[type[fields.Field], Any], ...] = (
     (Content, CONTENT),
-    (Tools, [TOOL]),
+    (Tools, [TOOL, SEARCH]),
     (ToolResources, RESOURCES),
     (ResponseFormat, FORMAT),
     (Truncation, {"type": "last_messages", "last_messages": 1}),

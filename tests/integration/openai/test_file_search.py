@@ -1,5 +1,7 @@
 """file_search in a run: the model asks, its stores are searched, and the answer cites."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +9,8 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from shared.db import Database
+from shared.db import Database, Transaction
+from shared.errors import Unavailable
 from shared.settings import Settings
 from tests.conftest import Caller, a_worker, an_app, http_as
 from tests.integration.openai.test_function_tools import WEATHER
@@ -505,6 +508,58 @@ def test_a_question_that_has_no_vector_is_searched_by_its_words(
     assert found_in(steps_of(client, run)[0]) == [("loom.txt", LOOM)]
 
 
+def test_a_run_that_is_cancelled_while_it_searches_goes_no_further(
+    client: OpenAI, ingestions: Ingestions, worker: Bell, model_server: ModelServer
+) -> None:
+    run = ask(client, an_assistant(client, a_store(client, ingestions, loom=LOOM)))
+
+    def cancel(handler: Any, body: Any) -> None:
+        client.beta.threads.runs.cancel(run.id, thread_id=run.thread_id)
+        embed(handler, body)
+
+    embed, model_server.embed = model_server.embed, cancel
+    model_server.script(say(None, tool_calls=[search("treadles")]))
+    worker.answer()
+    assert (now(client, run).status, steps_of(client, run)) == ("cancelled", [])
+    assert model_server.asked() == 1
+
+
+class LosesAnswers(Database):
+    """Once, when a step was just committed."""
+
+    lost = False
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Transaction]:
+        with super().autocommit() as tx:
+            yield tx
+            stored = tx.value("SELECT count(*) FROM run_steps")
+        if stored and not self.lost:
+            self.lost = True
+            raise Unavailable("Committed, but who knows?")
+
+
+@pytest.mark.parametrize("text", [None, "Wait."])
+def test_a_search_whose_commit_is_not_heard_of_is_stored_once(
+    settings: Settings,
+    lease: Lease,
+    client: OpenAI,
+    ingestions: Ingestions,
+    model_server: ModelServer,
+    text: str | None,
+) -> None:
+    run = ask(client, an_assistant(client, a_store(client, ingestions, loom=LOOM)))
+    model_server.script(say(text, tool_calls=[search("treadles")]), say(ANSWER))
+    with (
+        LosesAnswers(settings.database_url, settings.database_pool) as forgetful,
+        a_worker(settings, forgetful, lease) as worker,
+    ):
+        worker.answer()
+        assert forgetful.lost
+    assert (now(client, run).status, model_server.asked()) == ("completed", 2)
+    assert len(steps_of(client, run)) == (2 if text is None else 3)
+
+
 def test_content_is_shown_where_it_is_asked_for(
     client: OpenAI,
     http: httpx2.Client,
@@ -604,6 +659,9 @@ def test_a_stream_that_joins_later_is_told_the_same(
     assert len(frames) == 3
     assert '"annotations":[{"index":0' in frames[1]
     last = next(line for line in frames[0].split("\n") if line.startswith("id: "))
+    assert '"content":[{"type":"text","text":"The loom' not in events
+    whole = http.get(f"threads/{run.thread_id}/runs/{run.id}/events", params={"include": CONTENT})
+    assert '"content":[{"type":"text","text":"The loom' in whole.text
     rest = http.get(
         f"threads/{run.thread_id}/runs/{run.id}/events",
         headers={"Last-Event-ID": last.removeprefix("id: ")},
