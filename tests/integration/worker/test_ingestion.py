@@ -8,6 +8,7 @@ import pytest
 from openai import OpenAI
 from openai.types.vector_stores import VectorStoreFile
 
+from shared import queue
 from shared.blobs import Blobs
 from shared.db import Database, Session
 from shared.errors import LeaseLost
@@ -358,3 +359,17 @@ def test_a_worker_that_is_to_end_begins_nothing(client: OpenAI, ingestions: Inge
     put(client)
     ingestions.stop()
     assert not ingestions.work_one()
+
+
+@pytest.mark.parametrize("content", [TEXT.encode(), b""])
+def test_the_end_of_a_file_rings_for_runs_that_may_wait_for_it(
+    client: OpenAI, ingestions: Ingestions, content: bytes
+) -> None:
+    put(client, content)
+    assert queue.flush(5)
+    with queue.celery.connection_or_acquire() as connection:
+        queue.celery.control.purge(connection)
+    assert queue.waiting() == 0
+    assert ingestions.work_one()
+    assert queue.flush(5)
+    assert queue.waiting() == 1
