@@ -86,7 +86,7 @@ class Route:
     rule: str
     id_names: frozenset[str]
     body: Schema | None
-    query: Schema | None
+    query: Schema | None  # of a list
 
     def __str__(self) -> str:
         return f"{self.method} {self.rule}"
@@ -118,12 +118,17 @@ def routes(app: Flask) -> list[Route]:
             rule=rule.rule,
             id_names=frozenset(rule.arguments),
             body=_schema(app, rule.endpoint, "json"),
-            query=_schema(app, rule.endpoint, "query"),
+            query=_query(app, rule.endpoint),
         )
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/v1/") and not rule.rule.startswith("/v1/models")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
+
+
+def _query(app: Flask, endpoint: str) -> Schema | None:
+    query = _schema(app, endpoint, "query")
+    return query if query is not None and "limit" in query.load_fields else None
 
 
 def _schema(app: Flask, endpoint: str, place: str) -> Schema | None:

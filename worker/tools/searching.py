@@ -88,25 +88,29 @@ class FileSearch:
         for call in calls:
             query = file_search.query_of(call) or file_search.last_question(turn.said)
             asked = query if answer.finish_reason == "stop" else ""
-            found = self._search(turn, asked, [*before, *searched.values()])
-            searched[call.id] = {**found, "query": query}
+            before.append({**self._search(turn, asked, before), "query": query})
+            searched[call.id] = before[-1]
         return searched
 
     def _search(self, turn: Turn, query: str, before: Sequence[Call]) -> Call:
-        run = turn.run
-        most, tokens = _bounds(run)
-        if turn.room is not None:
-            tokens = min(tokens, turn.room // 2 - sum(_tokens(one["results"]) for one in before))
-        found: list[Found] = []
+        """Nothing for no query, and where the run has searched as often as it may."""
+        results: list[dict[str, Any]] = []
         if query and len(before) < MOST_SEARCHES:
-            found = self._find(turn, query, most)
-        least = _ranking(run)["score_threshold"]
+            results = self._results(turn, query, before)
         return {
             "query": query,
-            "turn": max([len(turn.said), *(one["turn"] + 1 for one in before)]),
-            "ranking_options": _ranking(run),
-            "results": within(tokens, [one for one in found if one.score >= least][:most]),
+            "turn": max(len(turn.said), before[-1]["turn"] + 1 if before else 0),
+            "ranking_options": _ranking(turn.run),
+            "results": results,
         }
+
+    def _results(self, turn: Turn, query: str, before: Sequence[Call]) -> list[dict[str, Any]]:
+        most, tokens = _bounds(turn.run)
+        if turn.room is not None:
+            tokens = min(tokens, turn.room // 2 - sum(_tokens(one["results"]) for one in before))
+        least = _ranking(turn.run)["score_threshold"]
+        found = [one for one in self._find(turn, query, most) if one.score >= least]
+        return within(tokens, found[:most])
 
     def _find(self, turn: Turn, query: str, most: int) -> list[Found]:
         """The best first. What stands in both stores is found once."""
