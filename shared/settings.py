@@ -274,8 +274,7 @@ class Settings:
             try:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                # An address may hold a password.
-                shown = "" if name.endswith("_URL") else f"; it is {text!r}"
+                shown = "" if name.endswith("_URL") else f"; it is {text!r}"  # URLs hold passwords
                 raise SettingsError(f"{name} {error}{shown}.") from None
         settings = cls(**values)
         if settings.metrics_port == settings.port:
