@@ -84,6 +84,10 @@ NO_ID = ["", "_", "_x", "_x\0", "_x\r\nx-evil: 1", "_é", "_😀", "_x' OR '1'='
 NO_ID += ["_x; DELETE FROM runs", "_%", "_x y", "_\ud7ff", "_%00", "_x?", "_x#", "_ⅷ", "_x\\", "_*"]
 
 
+# Lists of these there are, so such an id may be a good cursor.
+_LISTED = ("asst_", "file-", "batch_", "vs_")
+
+
 @pytest.fixture
 def ids(database: Database, caller: Caller) -> dict[str, str]:
     return a_world(database, caller.project_id)
@@ -130,7 +134,7 @@ def test_a_bad_cursor_is_refused_by_every_list(
     app: Flask, database: Database, caller: Caller, lists: list[tuple[Route, str]]
 ) -> None:
     wrong_list = [*a_world(database, caller.project_id).values()]
-    wrong_list = [one for one in wrong_list if not one.startswith(("asst_", "file-", "batch_"))]
+    wrong_list = [one for one in wrong_list if not one.startswith(_LISTED)]
     for name in ("after", "before"):
         for case, answer in refusals(app, caller, lists, name, BAD_CURSORS + wrong_list):
             assert (answer.status_code, answer.json()["error"]["param"]) == (400, name), case
@@ -168,6 +172,10 @@ def test_an_id_of_another_kind_is_refused_by_every_route(
         answer = call(app, caller.secret, route.method, path)
         assert flaw(answer) is None, (str(route), path[:200], answer.text[:200])
         error = answer.json()["error"]
+        if name == "file_id" and "vector_store_id" in route.id_names:
+            assert (answer.status_code, error["code"]) == (404, None)
+            assert error["message"].startswith(f"No file found with id '{text}' in vector store ")
+            continue
         if name == "file_id":  # as recorded
             assert (answer.status_code, error["param"], error["code"]) == (404, "id", None)
             assert error["message"] == f"No such File object: {text}"
@@ -192,8 +200,8 @@ def test_what_no_id_can_look_like_does_not_exist(
         assert flaw(answer) is None, (str(route), path[:200], answer.text[:200])
         assert answer.status_code == 404 or _lacks_a_body(route, answer), (str(route), path[:200])
         if answer.status_code == 404 and not re.fullmatch(r"[a-z]+_?x?", text):
-            told = answer.json()["error"]["message"]
-            assert told.endswith((f"found with id '{text}'.", f"File object: {text}")), name
+            told = answer.json()["error"]["message"].partition(" in vector store ")[0]
+            assert told.rstrip(".").endswith((f"with id '{text}'", f"File object: {text}")), name
 
 
 def test_slashes_in_an_id_lead_nowhere(app: Flask, caller: Caller, ids: dict[str, str]) -> None:

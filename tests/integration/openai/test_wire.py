@@ -8,6 +8,7 @@ import httpx2
 from flask import Flask
 
 from shared.db import Database
+from shared.ids import PREFIXES
 from shared.settings import Settings
 from tests.conftest import Caller, an_app, http_as
 from tests.integration.wire import a_world, call, error_of, flaw, routes
@@ -116,8 +117,7 @@ def test_a_body_over_the_limit_is_refused_in_the_envelope(
     ):
         for route in routes(app):
             if route.method == "POST" and not route.takes_a_form:
-                ids = {name: f"{name.removesuffix('_id')}_x" for name in route.id_names}
-                ids |= {"assistant_id": "asst_x", "message_id": "msg_x"}
+                ids = {name: f"{PREFIXES.get(name, 'file')}_x" for name in route.id_names}
                 path = f"http://treadle{route.path(ids)}"
                 error = error_of(http.post(path, content=b"[" * 2049), 413)
                 assert error["message"], route
