@@ -172,6 +172,8 @@ def test_an_id_of_another_kind_is_refused_by_every_route(
         answer = call(app, caller.secret, route.method, path)
         assert flaw(answer) is None, (str(route), path[:200], answer.text[:200])
         error = answer.json()["error"]
+        if _lacks_a_body(route, answer):
+            continue
         if name == "file_id" and "vector_store_id" in route.id_names:
             assert (answer.status_code, error["code"]) == (404, None)
             assert error["message"].startswith(f"No file found with id '{text}' in vector store ")
