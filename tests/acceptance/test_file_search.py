@@ -5,6 +5,10 @@ import signal
 import threading
 from typing import Any
 
+from openai import OpenAI
+from openai.types.beta import Assistant
+from openai.types.vector_stores import VectorStoreFile
+
 from tests.acceptance.conftest import Stack, wait_until
 from tests.model_server import ModelServer, echo, say, stall
 
@@ -29,13 +33,8 @@ def judge(text: Any, file_id: str) -> None:
     assert cited.file_citation.file_id == file_id
 
 
-def test_an_assistant_answers_from_a_file_and_cites_it_polled_and_streamed(
-    stack: Stack, model_server: ModelServer
-) -> None:
-    stack.environment["TREADLE_EMBEDDING_MODEL"] = "minilm"
-    stack.start_api()
-    stack.start_worker()
-    client = stack.client()
+def a_file_and_its_assistant(client: OpenAI) -> tuple[VectorStoreFile, Assistant]:
+    """The file is read already, and the assistant searches it."""
     store = client.vector_stores.create(name="notes")
     file = client.vector_stores.files.upload_and_poll(
         vector_store_id=store.id, file=("loom.txt", io.BytesIO(TEXT.encode()))
@@ -46,6 +45,17 @@ def test_an_assistant_answers_from_a_file_and_cites_it_polled_and_streamed(
         tools=[{"type": "file_search"}],
         tool_resources={"file_search": {"vector_store_ids": [store.id]}},
     )
+    return file, assistant
+
+
+def test_an_assistant_answers_from_a_file_and_cites_it_polled_and_streamed(
+    stack: Stack, model_server: ModelServer
+) -> None:
+    stack.environment["TREADLE_EMBEDDING_MODEL"] = "minilm"
+    stack.start_api()
+    stack.start_worker()
+    client = stack.client()
+    file, assistant = a_file_and_its_assistant(client)
     thread = client.beta.threads.create(messages=[{"role": "user", "content": "How many?"}])
     model_server.script(searches(), say(ANSWER.format(turn=1)))
     run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
@@ -140,16 +150,7 @@ def test_a_model_that_never_calls_answers_from_files_where_the_search_comes_firs
     stack.start_api()
     stack.start_worker()
     client = stack.client()
-    store = client.vector_stores.create(name="notes")
-    file = client.vector_stores.files.upload_and_poll(
-        vector_store_id=store.id, file=("loom.txt", io.BytesIO(TEXT.encode()))
-    )
-    assistant = client.beta.assistants.create(
-        model="gpt-4o",
-        instructions="Be brief.",
-        tools=[{"type": "file_search"}],
-        tool_resources={"file_search": {"vector_store_ids": [store.id]}},
-    )
+    file, assistant = a_file_and_its_assistant(client)
     question: Any = {"role": "user", "content": "How many treadles has Anna's loom?"}
     thread = client.beta.threads.create(messages=[question])
     model_server.script(say(ANSWER.format(turn=1)))
