@@ -18,6 +18,7 @@ from shared.outbox import Outbox
 from shared.settings import Settings
 
 TASK = "treadle.answer_bell"
+FILES_TASK = "treadle.answer_files_bell"
 NAME = "treadle"
 # Who hears one takes all runs that wait, as far as there is room, so a crowd needs no bell each.
 RUNS_PER_BELL = 8
@@ -57,6 +58,12 @@ def ring(runs: int = 1) -> None:
     _outbox.put(runs)
 
 
+def ring_for_files() -> None:
+    """As `ring`, for files of vector stores: they are many less, and workers look for them now and
+    then, too."""
+    _outbox.put(0)
+
+
 def waiting() -> int | None:
     """Bells that no worker has taken yet; None if Redis cannot say."""
     try:
@@ -72,10 +79,11 @@ def flush(seconds: float) -> bool:
 
 
 def _deliver(runs: list[int]) -> None:
+    bells = [TASK] * -(-sum(runs) // RUNS_PER_BELL) + [FILES_TASK] * (0 in runs)
     with celery.producer_or_acquire() as producer:
-        for _ in range(-(-sum(runs) // RUNS_PER_BELL)):
+        for bell in bells:
             celery.send_task(
-                TASK, producer=producer, retry=False, ignore_result=True, argsrepr="", kwargsrepr=""
+                bell, producer=producer, retry=False, ignore_result=True, argsrepr="", kwargsrepr=""
             )
 
 

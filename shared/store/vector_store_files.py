@@ -112,7 +112,7 @@ def add(
             parameters,
         )
     if added:
-        tx.after_commit(queue.ring)
+        tx.after_commit(queue.ring_for_files)
 
 
 _GIVEN: LiteralString = (
