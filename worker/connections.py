@@ -15,6 +15,8 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from worker.places import away
+
 
 class Call:
     """One model call. `cut` may come from any thread, before, during and after it."""
@@ -81,7 +83,8 @@ class _Backend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        stream = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        with away():
+            stream = super().connect_tcp(host, port, timeout, local_address, socket_options)
         return _Stream(stream)
 
 
@@ -93,7 +96,8 @@ class _Stream(httpcore2.NetworkStream):
         call = _current.call
         if call is not None:
             call.waits_on(self._stream.get_extra_info("socket"))
-        return self._stream.read(max_bytes, timeout)
+        with away():
+            return self._stream.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)
@@ -107,7 +111,8 @@ class _Stream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        with away():
+            return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

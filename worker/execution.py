@@ -13,10 +13,8 @@ A model error that may pass gives the run back for a while; any other ends it.
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -27,7 +25,7 @@ from shared.settings import Settings
 from shared.store import claims, messages, model_pauses, run_steps
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
-from shared.store.runs import BATCH, ClaimedRun, Run
+from shared.store.runs import ClaimedRun, Run
 from worker import metrics, outcome, prompt
 from worker.budget import Budget
 from worker.connections import Call
@@ -55,9 +53,6 @@ class Execution:
         self._lease = lease
         self._model = model
         self._budget = Budget(settings)
-        # Else a hundred runs of a batch would stand in line for the connections, and each step of
-        # a conversation behind them.
-        self._batches = threading.BoundedSemaphore(max(1, settings.database_pool * 3 // 4))
         self._file_search = FileSearch(model.embeddings)
 
     def execute(self, run: ClaimedRun) -> None:
@@ -97,24 +92,24 @@ class Execution:
             log.exception("run failed in the worker", extra={"run_id": run.id})
             decision = _unexpected(run)
         try:
-            return self._persist(run, decision, deadline)
+            return self._persist(decision, deadline)
         except LeaseLost:
             # Cancelled meanwhile, or really lost: the same guard tells.
-            return self._persist(run, lambda tx: claims.end_cancelled(tx, run), deadline)
+            return self._persist(lambda tx: claims.end_cancelled(tx, run), deadline)
         except Unavailable:
             raise
         except Exception:
             log.exception("run failed in the worker", extra={"run_id": run.id})
-            return self._persist(run, _unexpected(run), deadline)
+            return self._persist(_unexpected(run), deadline)
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
         """The turn: what is to be written at its end."""
-        said, steps = self._persist(run, lambda tx: _history(tx, run), deadline)
+        said, steps = self._persist(lambda tx: _history(tx, run), deadline)
         if outcome.tokens_left(run, steps) == 0:
             return outcome.out_of_tokens(run, steps)
         deltas = _deltas(run, steps)
         room = prompt.room(run, self._settings.context_tokens)
-        turn = Turn(run, said, steps, room, lambda act: self._persist(run, act, deadline))
+        turn = Turn(run, said, steps, room, lambda act: self._persist(act, deadline))
         try:
             return self._before_asking(turn, deltas) or self._ask(turn, call, deltas, deadline)
         except CallCut:
@@ -170,13 +165,12 @@ class Execution:
         later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
         return _then_pause(run, later, error.retry_after)
 
-    def _persist(self, run: Run, act: Callable[[Transaction], T], deadline: float) -> T:
+    def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
         attempt = 0
-        place = self._batches if run.lane == BATCH else nullcontext()
         while True:
             try:
-                with place, self._database.autocommit() as tx:
+                with self._database.autocommit() as tx:
                     return act(tx)
             except Unavailable:
                 if time.monotonic() > deadline:

@@ -55,6 +55,7 @@ def start(settings: Settings) -> None:
     lease.start()
     sweep.start()
     ingestions.start()
+    bell.start()
     log.info("worker started", extra={"worker_id": lease.worker_id})
 
 

@@ -14,6 +14,7 @@ import httpx2
 
 from shared.log import name_of
 from shared.settings import Settings
+from worker.places import away
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ class Tokens:
         try:
             # llama.cpp reads `content`, the others `model` and `prompt`.
             asked = {"model": model, "prompt": text, "content": text}
-            return _number(self._http.post(self._url, json=asked).raise_for_status().json())
+            with away():
+                answer = self._http.post(self._url, json=asked)
+            return _number(answer.raise_for_status().json())
         except (httpx2.HTTPError, ValueError) as error:
             log.info("tokens are estimated", extra={"error": name_of(error)})
             self._estimate_until = time.monotonic() + _PATIENCE_SECONDS

@@ -16,6 +16,7 @@ from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
 from worker.model import Answer
+from worker.places import away
 from worker.tokens import BYTES_PER_TOKEN, estimate
 from worker.tools import file_search
 from worker.tools.file_search import MOST_SEARCHES, TOOL, Call
@@ -136,7 +137,8 @@ class FileSearch:
     def _embedded(self, query: str) -> Embedding | None:
         """None where the model will not have it: then words alone are looked for."""
         try:
-            (vector,) = self._embeddings.of([query], _EMBEDDING_SECONDS)
+            with away():
+                (vector,) = self._embeddings.of([query], _EMBEDDING_SECONDS)
         except ModelError as error:
             if error.transient:
                 raise

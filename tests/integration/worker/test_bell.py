@@ -27,7 +27,10 @@ from worker.model import Model
 def a_bell(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
     """As a worker has it: its runs in threads."""
     with closing(Model(settings)) as model:
-        yield Bell(settings, database, lease, Execution(settings, database, lease, model))
+        bell = Bell(settings, database, lease, Execution(settings, database, lease, model))
+        bell.start()
+        yield bell
+        lease.draining = True
 
 
 def all_ended(database: Database, made: list[Run]) -> bool:
