@@ -212,7 +212,9 @@ def worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bel
 @contextmanager
 def a_worker(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
     with closing(Model(settings)) as model:
-        yield ABell(settings, database, lease, Execution(settings, database, lease, model))
+        execution = Execution(settings, database, lease, model)
+        with closing(ABell(settings, database, lease, execution)) as bell:
+            yield bell
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.db import Database
+from shared.db import Database, Session
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store import claims
+from shared.store.lanes import Room, Turn
 from shared.store.runs import ClaimedRun
 from worker.execution import Execution
 from worker.lease import Lease
@@ -49,10 +50,16 @@ class Bell:
         self._turns = Turns()
         self._rooms = Rooms(settings, database)
         self._places = Places(settings)
+        self._session = Session(settings.database_url, answer_seconds=settings.lease_seconds / 3)
+        self._session.on_connect = claims.plan_once
         self._claiming = threading.Lock()
 
     def start(self) -> None:
         threading.Thread(target=self._look_for_left, name="left", daemon=True).start()
+
+    def close(self) -> None:
+        with self._claiming:
+            self._session.close()
 
     def answer(self) -> None:
         """Waits until there is room, or this worker is to end."""
@@ -67,19 +74,29 @@ class Bell:
     def _claim(self, free: Free) -> tuple[list[ClaimedRun], bool]:
         """And whether more may wait than were taken."""
         room = self._rooms.now()
-        begin = self._database.transaction if room.is_bounded else self._database.autocommit
         ended = self._places.ended
         most = min(free.most, 1 if room.is_bounded else self._most_at_once)
         of_batch = min(free.most_of_batch, most)
         turn = self._turns.next(most, of_batch)
-        with begin() as tx:
-            claimed = claims.claim(tx, self._lease.worker_id, turn, room)
+        try:
+            claimed = self._take(turn, room)
+        except Unavailable:
+            # The session may have died while it was not used. What it claimed, should its answer
+            # have been lost, the lease gives back.
+            claimed = self._take(turn, room)
         self._turns.took(turn, claimed)
         self._places.took(claimed, most, of_batch)
         more = len(claimed) == most
         if room.is_bounded and not more:
             self._places.left_by_bounds(ended)
         return claimed, more
+
+    def _take(self, turn: Turn, room: Room) -> list[ClaimedRun]:
+        with self._session.autocommit() as tx:
+            if not room.is_bounded:
+                return claims.claim(tx, self._lease.worker_id, turn, room)
+            with tx.atomic():
+                return claims.claim(tx, self._lease.worker_id, turn, room)
 
     def _work(self, run: ClaimedRun) -> None:
         with self._places.working(run):

@@ -78,4 +78,5 @@ def _stop() -> None:
     events.flush(_FLUSH_SECONDS)
     if not ended:
         os._exit(0)
+    stopping.bell.close()
     stopping.database.close()

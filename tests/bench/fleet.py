@@ -34,9 +34,9 @@ _HELD_PLACES = 0.8
 _POSTGRESQL_CORES = 32
 _WAL_BYTES = 200e6
 _COMMITS = 20_000
-# Beside its pool a worker has three connections.
+# Beside its pool a worker has four connections.
 _POOL = Settings().database_pool
-_WORKERS_OWN = 3
+_WORKERS_OWN = 4
 _DAY_SECONDS = 86_400
 _BLOCK = "<!-- computed: {} -->\n{}<!-- end -->"
 

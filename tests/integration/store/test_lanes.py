@@ -1,10 +1,12 @@
 """Which run is next, with what a worker says of its turns and all of them of their room."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from shared.db import Database
+from shared.db import Database, Session
+from shared.settings import Settings
 from shared.store import claims, lanes, projects, workers
 from shared.store.lanes import Room, Turn
 from shared.store.runs import BATCH, ClaimedRun
@@ -226,3 +228,18 @@ def test_a_run_that_was_taken_before_its_room_was_counted_is_not_taken_again(
     with database.transaction() as tx:
         a_claim(tx, run)
     assert claim(database, worker_id, room=BOUNDED) is None
+
+
+def test_a_claim_is_planned_once_as_a_walk_through_an_index_whatever_was_in_the_table(
+    settings: Settings, database: Database, caller: Caller, worker_id: str
+) -> None:
+    with closing(Session(settings.database_url)) as session:
+        session.on_connect = claims.plan_once
+        with session.autocommit() as tx:
+            while not tx.value("SELECT count(*) FROM pg_prepared_statements"):
+                assert claims.claim(tx, worker_id) == []
+        some_runs(database, caller.project_id, 300)
+        with session.autocommit() as tx, tx.atomic():
+            assert len(claims.claim(tx, worker_id)) == 1
+            assert tx.value("SELECT pg_stat_get_xact_numscans('runs'::regclass)") == 0
+            assert tx.value("SELECT sum(custom_plans) FROM pg_prepared_statements") == 0

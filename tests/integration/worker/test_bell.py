@@ -31,6 +31,7 @@ def a_bell(settings: Settings, database: Database, lease: Lease) -> Iterator[Bel
         bell.start()
         yield bell
         lease.draining = True
+        bell.close()
 
 
 def all_ended(database: Database, made: list[Run]) -> bool:
