@@ -10,29 +10,13 @@ from pypdf import PdfReader, PdfWriter
 
 
 def a_pdf(*texts: str, password: str | None = None) -> bytes:
-    """A page of each text, written by hand."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
-    kids: list[str] = []
-    for text in texts:
-        page = len(objects) + 1
-        kids.append(f"{page} 0 R")
-        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"
-        objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {page + 1} 0 R"
-            " /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica"
-            " >> >> >> >>",
-            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
-        ]
-    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
-    body = b"%PDF-1.4\n"
-    places: list[int] = []
-    for number, one in enumerate(objects, 1):
-        places.append(len(body))
-        body += f"{number} 0 obj\n{one}\nendobj\n".encode()
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
-    end = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n"
-    end += f"<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
-    whole = body + end.encode()
+    """A page of each text."""
+    pages = [3 + 2 * number for number in range(len(texts))]
+    objects: list[bytes] = []
+    for page, text in zip(pages, texts, strict=True):
+        objects += [a_page(page + 1), a_stream(f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET".encode())]
+    kids = " ".join(f"{page} 0 R" for page in pages)
+    whole = a_pdf_of(*objects, kids=kids, count=len(pages))
     if password is None:
         return whole
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(whole)))
@@ -40,6 +24,33 @@ def a_pdf(*texts: str, password: str | None = None) -> bytes:
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()
+
+
+def a_pdf_of(*objects: bytes, kids: str = "3 0 R", count: int = 1) -> bytes:
+    """Written by hand: the first object given is number 3."""
+    pages = f"<< /Type /Pages /Kids [{kids}] /Count {count} >>".encode()
+    body = b"%PDF-1.4\n"
+    places: list[int] = []
+    for number, one in enumerate((b"<< /Type /Catalog /Pages 2 0 R >>", pages, *objects), 1):
+        places.append(len(body))
+        body += b"%d 0 obj\n%b\nendobj\n" % (number, one)
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = f"xref\n0 {len(places) + 1}\n0000000000 65535 f \n{table}trailer\n"
+    end += f"<< /Size {len(places) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
+    return body + end.encode()
+
+
+def a_page(content: int) -> bytes:
+    """Whose content is the object of that number."""
+    return (
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {content} 0 R"
+        " /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica"
+        " >> >> >> >>"
+    ).encode()
+
+
+def a_stream(content: bytes, more: str = "") -> bytes:
+    return b"<< /Length %d%b >>\nstream\n%b\nendstream" % (len(content), more.encode(), content)
 
 
 def a_document() -> bytes:
@@ -50,6 +61,17 @@ def a_document() -> bytes:
     document.add_paragraph("Last.")
     out = io.BytesIO()
     document.save(out)
+    return out.getvalue()
+
+
+def a_document_of(xml: str) -> bytes:
+    """A Word document whose text is this."""
+    out = io.BytesIO()
+    good = zipfile.ZipFile(io.BytesIO(a_document()))
+    with good, zipfile.ZipFile(out, "w") as made:
+        for member in good.infolist():
+            given = xml.encode() if member.filename == "word/document.xml" else good.read(member)
+            made.writestr(member.filename, given)
     return out.getvalue()
 
 

@@ -1,14 +1,22 @@
 """Text from files of every kind, by the process that reads them; and from those that are none."""
 
-import io
-import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shared.errors import Unreadable
-from tests.documents import a_document, a_pdf, a_presentation, an_archive
+from tests.documents import (
+    a_document,
+    a_document_of,
+    a_page,
+    a_pdf,
+    a_pdf_of,
+    a_presentation,
+    a_stream,
+    an_archive,
+)
 from worker.extraction.process import Extraction
 
 
@@ -36,6 +44,7 @@ Read = Callable[..., str]
         (b"a,b\n1,2\n", "a.csv", "a,b\n1,2\n"),
         (b"def f(): pass\n", "a.py", "def f(): pass\n"),
         (b"no name at all", "", "no name at all"),
+        (b"A PDF begins with %PDF-1.4.", "a.md", "A PDF begins with %PDF-1.4."),
         (b"x", "../../etc/passwd", "x"),
         (b"x", "\U0001f600" * 300, "x"),
     ],
@@ -76,12 +85,16 @@ def test_a_pdf_that_is_encrypted_against_changes_only_is_read(read: Read) -> Non
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.docx", "invalid_file", "password"),
         (b"just words", "a.pdf", "invalid_file", "is no PDF"),
         (b"just words", "a.docx", "invalid_file", "is no Word document"),
+        (b"<html><p>words</html>", "a.pdf", "invalid_file", "is no PDF"),
         (b"%PDF-1.4\nnonsense", "a.pdf", "invalid_file", "damaged"),
         (a_document()[:2000], "a.docx", "invalid_file", "damaged"),
         (a_pdf(""), "a.pdf", "invalid_file", "no text"),
         (an_archive(a=b"x"), "a.zip", "unsupported_file", "packed"),
+        (an_archive(a=b"x"), "a.docx", "unsupported_file", "packed"),
         (an_archive(**{"word/document.xml": b"<x"}), "a.docx", "invalid_file", "damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, "a.png", "unsupported_file", "(.png)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, "a.txt", "unsupported_file", "(.txt)"),
+        ("Without a mark".encode("utf-16-le"), "a.txt", "unsupported_file", "(.txt)"),
         (bytes(range(1, 32)) * 100 + b"\xff", "a.bin", "unsupported_file", "(.bin)"),
         (b"x" * (21 << 20), "a.txt", "invalid_file", "more than 20 MB"),
     ],
@@ -96,24 +109,56 @@ def test_what_has_no_text_says_why(
     assert reason in refused.value.message
 
 
-def test_a_bomb_is_not_unpacked(read: Read) -> None:
-    bomb = an_archive(**{"word/document.xml": b"<a/>", "x": b"\0" * (513 << 20)})
+@pytest.mark.parametrize("kind", ["word/document.xml", "ppt/presentation.xml"])
+def test_a_bomb_is_not_unpacked(read: Read, kind: str) -> None:
+    bomb = an_archive(**{kind: b"<a/>", "x": b"\0" * (513 << 20)})
     assert len(bomb) < 1 << 20
     with pytest.raises(Unreadable, match="more than 512 MB"):
         read(bomb, "a.docx")
 
 
+def test_a_bomb_in_a_page_of_a_pdf_is_not_unpacked(read: Read) -> None:
+    bomb = zlib.compress(b"\0" * (1100 << 20), 9)
+    with pytest.raises(Unreadable):
+        read(a_pdf_of(a_page(4), a_stream(bomb, " /Filter /FlateDecode")), "a.pdf")
+
+
+def test_a_pdf_that_counts_its_pages_wrongly_is_counted(read: Read) -> None:
+    stream = a_stream(b"BT /F1 12 Tf (weft) Tj ET")
+    for told in (-1, 10**12):
+        assert read(a_pdf_of(a_page(4), stream, count=told), "a.pdf") == "weft"
+    many = a_pdf_of(a_page(4), stream, kids="3 0 R " * 50_000)
+    with pytest.raises(Unreadable, match="more than 10000 pages"):
+        read(many, "a.pdf")
+
+
+def test_a_pdf_whose_pages_hold_one_another_without_end_is_refused(read: Read) -> None:
+    deep = [
+        f"<< /Type /Pages /Kids [{place + 4} 0 R] /Count 1 >>".encode() for place in range(5000)
+    ]
+    for pages in (a_pdf_of(kids="2 0 R"), a_pdf_of(*deep, a_page(4))):
+        with pytest.raises(Unreadable):
+            read(pages, "a.pdf")
+
+
 def test_entities_that_multiply_themselves_are_refused(read: Read) -> None:
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     xml = f'<?xml version="1.0"?><!DOCTYPE z [<!ENTITY l0 "ha">{laughs}]><z>&l9;</z>'
-    document = io.BytesIO(a_document())
-    out = io.BytesIO()
-    with zipfile.ZipFile(document) as good, zipfile.ZipFile(out, "w") as bad:
-        for member in good.infolist():
-            given = xml.encode() if member.filename == "word/document.xml" else good.read(member)
-            bad.writestr(member.filename, given)
     with pytest.raises(Unreadable):
-        read(out.getvalue(), "a.docx")
+        read(a_document_of(xml), "a.docx")
+
+
+def test_entities_that_name_a_file_of_the_worker_are_not_followed(
+    read: Read, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("sesame")
+    xml = (
+        f'<?xml version="1.0"?><!DOCTYPE z [<!ENTITY x SYSTEM "{secret.as_uri()}">]>'
+        '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        "<w:body><w:p><w:r><w:t>weft</w:t></w:r><w:r><w:t>&x;</w:t></w:r></w:p></w:body></w:document>"
+    )
+    assert read(a_document_of(xml), "a.docx") == "weft"
 
 
 def test_a_file_that_takes_too_long_is_given_up(read: Read) -> None:
