@@ -66,13 +66,14 @@ def seen_by(
     return answer.status_code, sorted(answer.headers), text
 
 
-def everything(database: Database) -> list[Any]:
-    tables = (
-        *("assistants", "threads", "messages", "runs", "run_steps", "files", "batches"),
-        *("vector_stores", "vector_store_files", "vector_store_file_batches"),
-    )
+def everything(database: Database) -> dict[str, list[Any]]:
+    """All rows of all tables."""
     with database.autocommit() as tx:
-        return [tx.values(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables]  # noqa: S608
+        tables = tx.values("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {
+            table: tx.values(f"SELECT t::text FROM {table} AS t ORDER BY 1")  # noqa: S608
+            for table in tables
+        }
 
 
 def test_the_owner_can_use_every_route_with_these_ids(
@@ -131,6 +132,74 @@ def test_every_id_of_a_body_must_be_the_callers_own(
             tried += 1
     assert tried >= 2
     assert everything(database) == before
+
+
+def with_resources(
+    resources: dict[str, Any], *, where_it_is_made: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each body that may bring tool resources, and where it is sent."""
+    given = {"tool_resources": resources}
+    yield "/v1/assistants", {"model": "m", **given}
+    yield "/v1/threads", given
+    yield "/v1/threads/runs", {"assistant_id": "{assistant_id}", "thread": given}
+    if not where_it_is_made:
+        yield "/v1/assistants/{assistant_id}", given
+        yield "/v1/threads/{thread_id}", given
+        yield "/v1/threads/runs", {"assistant_id": "{assistant_id}", **given}
+
+
+def with_attachment(file_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    attached = [{"file_id": file_id, "tools": [{"type": "file_search"}]}]
+    message = {"role": "user", "content": "x", "attachments": attached}
+    yield "/v1/threads/{thread_id}/messages", message
+    yield "/v1/threads", {"messages": [message]}
+    yield (
+        "/v1/threads/{thread_id}/runs",
+        {"assistant_id": "{assistant_id}", "additional_messages": [message]},
+    )
+    yield (
+        "/v1/threads/runs",
+        {"assistant_id": "{assistant_id}", "thread": {"messages": [message]}},
+    )
+
+
+def of_tools(file_id: str, store_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every place where a tool's file or store is named below what a route declares."""
+    for named in (
+        {"file_search": {"vector_store_ids": [store_id]}},
+        {"code_interpreter": {"file_ids": [file_id]}},
+    ):
+        yield from with_resources(named, where_it_is_made=False)
+    made = {"file_search": {"vector_stores": [{"file_ids": [file_id]}]}}
+    yield from with_resources(made, where_it_is_made=True)
+    yield from with_attachment(file_id)
+    batches = "/v1/vector_stores/{vector_store_id}/file_batches"
+    yield batches, {"files": [{"file_id": file_id}]}
+
+
+def test_every_file_and_store_of_a_tool_must_be_the_callers_own(
+    database: Database, stranger: tuple[httpx2.Client, Ids], theirs: Ids, never: Ids
+) -> None:
+    http, own = stranger
+    before = everything(database)
+
+    def answered(ids: Ids) -> list[tuple[int, str]]:
+        told: list[tuple[int, str]] = []
+        for path, body in of_tools(ids["file_id"], ids["vector_store_id"]):
+            if "assistant_id" in body:
+                body["assistant_id"] = own["assistant_id"]
+            answer = http.post(path.format(**own), json=body)
+            text = answer.text
+            for name in ("file_id", "vector_store_id"):
+                text = text.replace(ids[name], f"<{name}>")
+            told.append((answer.status_code, text))
+        return told
+
+    at_theirs = answered(theirs)
+    assert [told for told in at_theirs if told[0] != 404] == []
+    assert at_theirs == answered(never)
+    assert everything(database) == before
+    assert [told for told in answered(own) if told[0] != 200] == []
 
 
 def test_every_cursor_and_filter_must_be_the_callers_own(

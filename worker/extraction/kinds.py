@@ -32,7 +32,7 @@ def text_of(file: BinaryIO, ending: str) -> str:
     file.seek(0)
     if not head:
         raise Unreadable(INVALID, "The file is empty.")
-    if b"%PDF-" in head:
+    if _is_pdf(head, ending):
         return _by("pdf", file)
     if head.startswith(b"PK\x03\x04"):
         return _by(_kind_of_archive(file), file)
@@ -46,6 +46,11 @@ def text_of(file: BinaryIO, ending: str) -> str:
     start = text[:_HEAD].lstrip().lower()
     is_page = ending in (".html", ".htm", ".xhtml") or start.startswith(("<!doctype html", "<html"))
     return cast("str", import_module("worker.extraction.web").text_of(text)) if is_page else text
+
+
+def _is_pdf(head: bytes, ending: str) -> bool:
+    """Some begin with other bytes; but so do texts that tell of PDF."""
+    return head.lstrip().startswith(b"%PDF-") or (ending == ".pdf" and b"%PDF-" in head)
 
 
 def _by(kind: str, file: BinaryIO) -> str:

@@ -13,7 +13,7 @@ _INLINE = frozenset(
 def text_of(page: str) -> str:
     reader = _Reader()
     reader.feed(page)
-    reader.close()
+    reader.end()
     lines = (re.sub(r"[^\S\n]+", " ", line).strip() for line in "".join(reader.texts).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
@@ -24,6 +24,20 @@ class _Reader(HTMLParser):
         self.texts: list[str] = []
         self._unseen: str | None = None
         self._titled = False
+
+    def end(self) -> None:
+        """Browsers take what is begun and never ended to the end of the page; the library would
+        look for its end from each mark on."""
+        left = self.rawdata
+        if re.match("<[!?/a-zA-Z]", left):
+            self.feed("-->" if left.startswith("<!--") else ">")
+        self.close()
+
+    def parse_html_declaration(self, i: int) -> int:
+        """Of marks that it does not know the library would give up the page."""
+        if self.rawdata.startswith("<![", i):
+            return self.parse_bogus_comment(i)
+        return super().parse_html_declaration(i)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         self._titled = tag == "title"

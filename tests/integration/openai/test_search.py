@@ -89,6 +89,38 @@ def test_filters_and_thresholds_leave_the_rest_out(client: OpenAI, store_id: str
     assert found(ranking_options={"ranker": "none", "score_threshold": 0.0}) == set(TEXTS)
 
 
+def nested(depth: int, one: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(depth):
+        one = {"type": "and", "filters": [one]}
+    return one
+
+
+def test_the_largest_filters_that_are_taken_are_applied(client: OpenAI, store_id: str) -> None:
+    loom = {"type": "eq", "key": "number", "value": 0}
+    for filters in (
+        nested(30, loom),
+        {"type": "or", "filters": [loom] * 255},
+        {"type": "in", "key": "number", "value": [0, *("x" * 100 for _ in range(10_000))]},
+    ):
+        page = client.vector_stores.search(store_id, query="the loom, the sky", filters=filters)  # type: ignore[arg-type]
+        assert [one.filename for one in page.data] == ["loom.txt"]
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-300, 2**63, -(2**63), 0.1, "x" * 512, ""])
+def test_an_attribute_at_its_limits_is_kept_and_found(
+    client: OpenAI, store_id: str, value: float | str
+) -> None:
+    files = client.vector_stores.files
+    (file,) = [one for one in files.list(store_id) if one.attributes == {"number": 0}]
+    attributes = {"k" * 64: value, **{f"a{number}": number for number in range(15)}}
+    files.update(file.id, vector_store_id=store_id, attributes=attributes)
+    assert files.retrieve(file.id, vector_store_id=store_id).attributes == attributes
+    page = client.vector_stores.search(
+        store_id, query="the loom, the sky", filters={"type": "eq", "key": "k" * 64, "value": value}
+    )
+    assert [one.file_id for one in page.data] == [file.id]
+
+
 def test_without_a_model_words_alone_are_asked(
     without_model: Flask, caller: Caller, store_id: str, model_server: ModelServer
 ) -> None:
@@ -144,9 +176,6 @@ def test_a_store_that_has_expired_is_not_searched(
     assert error["message"] == f"Vector store '{store_id}' has expired."
 
 
-DEEP: Any = {"type": "eq", "key": "a", "value": 1}
-for _ in range(40):
-    DEEP = {"type": "and", "filters": [DEEP]}
 A_FILTER = {"type": "eq", "key": "a", "value": 1}
 
 
@@ -178,7 +207,8 @@ A_FILTER = {"type": "eq", "key": "a", "value": 1}
         ({"query": "a", "filters": {"type": "and", "filters": [None]}}, "filters.filters[0]", "invalid_type"),
         ({"query": "a", "filters": {"type": "or", "filters": [A_FILTER, {"type": "eq", "key": 1, "value": 1}]}}, "filters.filters[1].key", "invalid_type"),
         ({"query": "a", "filters": {"type": "or", "filters": [{"type": "or", "filters": [A_FILTER] * 150}] * 2}}, "filters", "invalid_value"),
-        ({"query": "a", "filters": DEEP}, "filters", "invalid_value"),
+        ({"query": "a", "filters": nested(40, A_FILTER)}, "filters", "invalid_value"),
+        ({"query": "a", "filters": nested(100, A_FILTER)}, "filters", "invalid_value"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_named(

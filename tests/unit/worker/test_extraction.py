@@ -1,17 +1,22 @@
 """Text from files of every kind, by the process that reads them; and from those that are none."""
 
-import io
-import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import docx
-import pptx
 import pytest
-from pptx.util import Inches
-from pypdf import PdfReader, PdfWriter
 
 from shared.errors import Unreadable
+from tests.documents import (
+    a_document,
+    a_document_of,
+    a_page,
+    a_pdf,
+    a_pdf_of,
+    a_presentation,
+    a_stream,
+    an_archive,
+)
 from worker.extraction.process import Extraction
 
 
@@ -28,70 +33,6 @@ def read(tmp_path: Path) -> Callable[..., str]:
 Read = Callable[..., str]
 
 
-def a_pdf(*texts: str, password: str | None = None) -> bytes:
-    """A page of each text, written by hand."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
-    kids: list[str] = []
-    for text in texts:
-        page = len(objects) + 1
-        kids.append(f"{page} 0 R")
-        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"
-        objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {page + 1} 0 R"
-            " /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica"
-            " >> >> >> >>",
-            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
-        ]
-    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
-    body = b"%PDF-1.4\n"
-    places: list[int] = []
-    for number, one in enumerate(objects, 1):
-        places.append(len(body))
-        body += f"{number} 0 obj\n{one}\nendobj\n".encode()
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
-    end = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n"
-    end += f"<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF"
-    whole = body + end.encode()
-    if password is None:
-        return whole
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(whole)))
-    writer.encrypt(password, algorithm="RC4-128")
-    out = io.BytesIO()
-    writer.write(out)
-    return out.getvalue()
-
-
-def a_document() -> bytes:
-    document = docx.Document()
-    document.add_paragraph("First.")
-    table = document.add_table(1, 2)
-    table.cell(0, 0).text, table.cell(0, 1).text = "left", "right"
-    document.add_paragraph("Last.")
-    out = io.BytesIO()
-    document.save(out)
-    return out.getvalue()
-
-
-def a_presentation() -> bytes:
-    presentation = pptx.Presentation()
-    slide = presentation.slides.add_slide(presentation.slide_layouts[5])
-    slide.shapes.title.text = "The loom"
-    box = slide.shapes.add_textbox(Inches(1), Inches(1), Inches(3), Inches(1))
-    box.text_frame.text = "has treadles"
-    slide.notes_slide.notes_text_frame.text = "tell of the weft"
-    out = io.BytesIO()
-    presentation.save(out)
-    return out.getvalue()
-
-
-def an_archive(**members: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(
     ("content", "name", "text"),
     [
@@ -103,6 +44,7 @@ def an_archive(**members: bytes) -> bytes:
         (b"a,b\n1,2\n", "a.csv", "a,b\n1,2\n"),
         (b"def f(): pass\n", "a.py", "def f(): pass\n"),
         (b"no name at all", "", "no name at all"),
+        (b"A PDF begins with %PDF-1.4.", "a.md", "A PDF begins with %PDF-1.4."),
         (b"x", "../../etc/passwd", "x"),
         (b"x", "\U0001f600" * 300, "x"),
     ],
@@ -124,6 +66,19 @@ def test_of_a_page_one_reads_what_is_seen_of_it(read: Read) -> None:
         assert text.index("one\n") < text.index("two")
 
 
+@pytest.mark.parametrize("mark", ["<!--", "<![CDATA[", "<!x", "<?", "</", "<a ", "<"])
+def test_what_is_begun_in_a_page_again_and_again_and_never_ended_takes_no_time(
+    read: Read, mark: str
+) -> None:
+    page = "<html><p>weft</p>" + mark * 300_000
+    assert read(page.encode(), "a.html").startswith("weft")
+
+
+def test_a_page_with_marks_that_nobody_knows_is_read(read: Read) -> None:
+    page = b"<html><p>one<![if !supportLists]> two<![endif]> three<![what ever]> four<![ > five"
+    assert read(page, "a.html") == "one two three four five"
+
+
 def test_documents_are_read_whatever_their_name_says(read: Read) -> None:
     for name in ("a.pdf", "a.txt"):
         assert read(a_pdf("Hello weft", "Second page"), name) == "Hello weft\n\nSecond page"
@@ -143,12 +98,16 @@ def test_a_pdf_that_is_encrypted_against_changes_only_is_read(read: Read) -> Non
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a.docx", "invalid_file", "password"),
         (b"just words", "a.pdf", "invalid_file", "is no PDF"),
         (b"just words", "a.docx", "invalid_file", "is no Word document"),
+        (b"<html><p>words</html>", "a.pdf", "invalid_file", "is no PDF"),
         (b"%PDF-1.4\nnonsense", "a.pdf", "invalid_file", "damaged"),
         (a_document()[:2000], "a.docx", "invalid_file", "damaged"),
         (a_pdf(""), "a.pdf", "invalid_file", "no text"),
         (an_archive(a=b"x"), "a.zip", "unsupported_file", "packed"),
+        (an_archive(a=b"x"), "a.docx", "unsupported_file", "packed"),
         (an_archive(**{"word/document.xml": b"<x"}), "a.docx", "invalid_file", "damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, "a.png", "unsupported_file", "(.png)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10, "a.txt", "unsupported_file", "(.txt)"),
+        ("Without a mark".encode("utf-16-le"), "a.txt", "unsupported_file", "(.txt)"),
         (bytes(range(1, 32)) * 100 + b"\xff", "a.bin", "unsupported_file", "(.bin)"),
         (b"x" * (21 << 20), "a.txt", "invalid_file", "more than 20 MB"),
     ],
@@ -163,24 +122,58 @@ def test_what_has_no_text_says_why(
     assert reason in refused.value.message
 
 
-def test_a_bomb_is_not_unpacked(read: Read) -> None:
-    bomb = an_archive(**{"word/document.xml": b"<a/>", "x": b"\0" * (513 << 20)})
+@pytest.mark.parametrize("kind", ["word/document.xml", "ppt/presentation.xml"])
+def test_a_bomb_is_not_unpacked(read: Read, kind: str) -> None:
+    bomb = an_archive(**{kind: b"<a/>", "x": b"\0" * (513 << 20)})
     assert len(bomb) < 1 << 20
     with pytest.raises(Unreadable, match="more than 512 MB"):
         read(bomb, "a.docx")
 
 
+def test_a_bomb_in_a_page_of_a_pdf_is_not_unpacked(read: Read) -> None:
+    packer = zlib.compressobj(1)
+    bomb = packer.compress(b"BT /F1 12 Tf (weft) Tj ET")
+    bomb += b"".join(packer.compress(b" " * (1 << 20)) for _ in range(1100)) + packer.flush()
+    with pytest.raises(Unreadable):
+        read(a_pdf_of(a_page(4), a_stream(bomb, " /Filter /FlateDecode")), "a.pdf")
+
+
+def test_a_pdf_that_counts_its_pages_wrongly_is_counted(read: Read) -> None:
+    stream = a_stream(b"BT /F1 12 Tf (weft) Tj ET")
+    for told in (-1, 10**12):
+        assert read(a_pdf_of(a_page(4), stream, count=told), "a.pdf") == "weft"
+    many = a_pdf_of(a_page(4), stream, kids="3 0 R " * 10_001)
+    with pytest.raises(Unreadable, match="more than 10000 pages"):
+        read(many, "a.pdf")
+
+
+def test_a_pdf_whose_pages_hold_one_another_without_end_is_refused(read: Read) -> None:
+    deep = [
+        f"<< /Type /Pages /Kids [{place + 4} 0 R] /Count 1 >>".encode() for place in range(5000)
+    ]
+    for pages in (a_pdf_of(kids="2 0 R"), a_pdf_of(*deep, a_page(4))):
+        with pytest.raises(Unreadable):
+            read(pages, "a.pdf")
+
+
 def test_entities_that_multiply_themselves_are_refused(read: Read) -> None:
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     xml = f'<?xml version="1.0"?><!DOCTYPE z [<!ENTITY l0 "ha">{laughs}]><z>&l9;</z>'
-    document = io.BytesIO(a_document())
-    out = io.BytesIO()
-    with zipfile.ZipFile(document) as good, zipfile.ZipFile(out, "w") as bad:
-        for member in good.infolist():
-            given = xml.encode() if member.filename == "word/document.xml" else good.read(member)
-            bad.writestr(member.filename, given)
     with pytest.raises(Unreadable):
-        read(out.getvalue(), "a.docx")
+        read(a_document_of(xml), "a.docx")
+
+
+def test_entities_that_name_a_file_of_the_worker_are_not_followed(
+    read: Read, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("sesame")
+    xml = (
+        f'<?xml version="1.0"?><!DOCTYPE z [<!ENTITY x SYSTEM "{secret.as_uri()}">]>'
+        '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        "<w:body><w:p><w:r><w:t>weft</w:t></w:r><w:r><w:t>&x;</w:t></w:r></w:p></w:body></w:document>"
+    )
+    assert read(a_document_of(xml), "a.docx") == "weft"
 
 
 def test_a_file_that_takes_too_long_is_given_up(read: Read) -> None:
