@@ -6,20 +6,23 @@ compared with another's, so each is kept with the name of its model.
 
 import itertools
 import math
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import openai
+import orjson
 
 from shared.errors import ModelError
+from shared.model_server import answer_to, malformed
 from shared.settings import Settings
 
 # Texts in one request.
 MOST_AT_ONCE = 64
 MOST_DIMENSIONS = 4000
-_CONNECT_SECONDS = 5.0
 
 Vector: TypeAlias = "array[float]"
 
@@ -58,33 +61,22 @@ class Embeddings:
 
     def of(self, texts: Sequence[str], seconds: float) -> list[Vector]:
         """In their order, each as long as the others; at most MOST_AT_ONCE. Raises ModelError."""
+        create = cast("Any", self._client.embeddings.with_streaming_response.create)
+        body = {"model": self.model, "input": list(texts), "encoding_format": "float"}
+        post = partial(create, model="", input=[])
         try:
-            answer = self._client.with_options(
-                timeout=openai.Timeout(seconds, connect=_CONNECT_SECONDS)
-            ).embeddings.create(model=self.model, input=list(texts), encoding_format="float")
-            return _vectors(cast("Any", answer), len(texts))
-        except openai.APIStatusError as error:
-            raise _refusal(error) from error
-        except openai.APITimeoutError as error:
-            raise ModelError(
-                "The model server took too long.", code="server_error", transient=True, kind="late"
-            ) from error
-        except openai.APIConnectionError as error:
-            raise ModelError(
-                f"The model server cannot be reached ({type(error.__cause__).__name__}).",
-                code="server_error",
-                transient=True,
-                kind="unreached",
-            ) from error
-        except openai.APIError as error:
-            raise _malformed() from error
+            deadline = time.monotonic() + seconds
+            with answer_to(post, body, deadline, asked_for="embeddings") as (chunks, _):
+                return _vectors(orjson.loads(b"".join(chunks)), len(texts))
+        except orjson.JSONDecodeError:
+            raise _malformed() from None
 
 
 def _vectors(answer: Any, count: int) -> list[Vector]:
     try:
-        data = sorted(answer.data, key=lambda one: one.index)
-        vectors = [_unit(list(map(float, one.embedding))) for one in data]
-    except (AttributeError, TypeError, ValueError, OverflowError):
+        data = sorted(answer["data"], key=lambda one: one["index"])
+        vectors = [_unit(list(map(float, one["embedding"]))) for one in data]
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _malformed() from None
     lengths = {len(vector) for vector in vectors}
     finite = all(map(math.isfinite, itertools.chain.from_iterable(vectors)))
@@ -102,26 +94,4 @@ def _unit(vector: list[float]) -> Vector:
 
 
 def _malformed() -> ModelError:
-    return ModelError(
-        "The model server answered something that is not embeddings.",
-        code="server_error",
-        transient=False,
-    )
-
-
-def _refusal(error: openai.APIStatusError) -> ModelError:
-    status = error.status_code
-    return ModelError(
-        f"The model server answered {status} when asked for embeddings.",
-        code="rate_limit_exceeded" if status == 429 else "server_error",
-        transient=status in (408, 409, 429) or status >= 500,
-        retry_after=_seconds(error.response.headers.get("retry-after")),
-        kind="limited" if status == 429 else "failed" if status >= 500 else "refused",
-    )
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text or ""))
-    except ValueError:
-        return None
+    return malformed("something that is not embeddings", transient=False)

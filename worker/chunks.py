@@ -14,9 +14,9 @@ import orjson
 
 from shared.errors import ModelError
 from shared.ids import random_text
+from shared.model_server import LARGEST_ANSWER, malformed
 from worker.deltas import Deltas
 
-LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_TOOL_CALLS = 10_000
 _LARGEST_LINE = 4 * 1024 * 1024
 _USABLE_ID = re.compile(r"[!-~]{1,200}")
@@ -34,11 +34,6 @@ def read_stream(pieces: Iterable[bytes], deltas: Deltas) -> dict[str, Any]:
             break
         completion.add(orjson.loads(data))
     return completion.whole()
-
-
-def malformed(what: str, quoted: str = "") -> ModelError:
-    message = f"The model server sent {what}" + ("" if quoted else ".")
-    return ModelError(message, code="server_error", transient=True, quoted=quoted)
 
 
 def too_many_calls() -> ModelError:

@@ -1,15 +1,9 @@
-"""The model server: one chat completion, asked through the openai package, bounded in every way.
-
-The client retries nothing itself: it would sleep in the worker's slot, where `run_after` waits in
-the database. Time is bounded in total, since the client's own read time-out starts anew with each
-byte; size is bounded, since an endless body is a body too.
-"""
+"""The model: one chat completion, asked of the model server and read with care."""
 
 import itertools
 import time
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import httpx2
@@ -18,25 +12,17 @@ import orjson
 
 from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
+from shared.model_server import LARGEST_ANSWER, answer_to, malformed, words_of
+from shared.rests import until_reset
 from shared.settings import Settings
 from worker import metrics
-from worker.chunks import (
-    LARGEST_ANSWER,
-    MOST_TOOL_CALLS,
-    call_id,
-    malformed,
-    read_stream,
-    too_many_calls,
-)
+from worker.chunks import MOST_TOOL_CALLS, call_id, read_stream, too_many_calls
 from worker.connections import Call, Transport
 from worker.deltas import Deltas
-from worker.rests import retry_after, until_reset
 from worker.tokens import Tokens
 
-_CONNECT_SECONDS = 5.0
 # Streamed, a word comes in a chunk of some hundred bytes.
 _LARGEST_STREAM = 16 * LARGEST_ANSWER
-_LONGEST_REASON = 500
 _LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 # A pool of connections is searched from end to end, so a thousand calls share several.
 _RUNS_PER_CLIENT = 100
@@ -104,41 +90,19 @@ class Model:
         return answer
 
     def _ask(self, body: dict[str, Any], deadline: float, deltas: Deltas) -> Answer:
+        completions = cast("Any", next(self._turns).chat.completions)
+        post = partial(completions.with_streaming_response.create, model="", messages=[])
         try:
             if deltas.heard:
-                streamed = {"stream": True, "stream_options": {"include_usage": True}}
-                with self._post({**body, **streamed}, deadline) as (chunks, headers):
+                streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+                with answer_to(post, streamed, deadline, _LARGEST_STREAM) as (chunks, headers):
                     completion = read_stream(chunks, deltas)
             else:
-                with self._post(body, deadline) as (chunks, headers):
+                with answer_to(post, body, deadline) as (chunks, headers):
                     completion = orjson.loads(b"".join(chunks))
-            return replace(_read_answer(completion), rest_seconds=until_reset(headers))
         except orjson.JSONDecodeError:
             raise malformed("something that is not JSON") from None
-        except openai.APIStatusError as error:
-            raise _refusal(error) from error
-        except openai.APITimeoutError as error:
-            raise _too_late() from error
-        except openai.APIConnectionError as error:
-            raise _broken(error.__cause__ or error) from error
-        # The body is read past the SDK's own translation of errors.
-        except httpx2.TimeoutException as error:
-            raise _too_late() from error
-        except httpx2.HTTPError as error:
-            raise _broken(error) from error
-
-    @contextmanager
-    def _post(
-        self, body: dict[str, Any], deadline: float
-    ) -> Generator[tuple[Iterator[bytes], Mapping[str, str]]]:
-        left = max(0.1, deadline - time.monotonic())
-        create = cast("Any", next(self._turns).chat.completions.with_streaming_response.create)
-        timeout = openai.Timeout(left, connect=_CONNECT_SECONDS)
-        # As an extra body it goes out as it is. Of what it is given by name, the SDK looks at every
-        # part of every message for something to convert.
-        with create(model="", messages=[], extra_body=body, timeout=timeout) as response:
-            largest = _LARGEST_STREAM if "stream" in body else LARGEST_ANSWER
-            yield _bounded(response.iter_bytes(), deadline, largest), response.headers
+        return replace(_read_answer(completion), rest_seconds=until_reset(headers))
 
 
 def no_usage() -> Usage:
@@ -155,21 +119,10 @@ def sum_usage(first: Usage, second: Usage) -> Usage:
     }
 
 
-def _bounded(chunks: Iterator[bytes], deadline: float, largest: int) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > largest:
-            raise malformed(f"an answer of more than {largest >> 20} MB")
-        if time.monotonic() > deadline:
-            raise _too_late()
-        yield chunk
-
-
 def _read_answer(data: Any) -> Answer:
     try:
         if error := data.get("error"):
-            raise malformed("an error", _words(error))
+            raise malformed("an error", words_of(error))
         choice = data["choices"][0]
         message = choice["message"]
     except (AttributeError, KeyError, IndexError, TypeError):
@@ -249,40 +202,3 @@ def _count(value: Any, name: str) -> int:
     count = _part(value, name)
     sane = isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53
     return count if sane else 0
-
-
-def _refusal(error: openai.APIStatusError) -> ModelError:
-    status = error.status_code
-    limited = status == 429
-    transient = limited or status >= 500 or status in (408, 409)
-    invalid = status in (400, 413, 422)
-    return ModelError(
-        f"The model server answered {status}",
-        code="rate_limit_exceeded" if limited else "invalid_prompt" if invalid else "server_error",
-        transient=transient,
-        retry_after=retry_after(error.response.headers) if transient else None,
-        quoted=_words(error.body),
-        kind="limited" if limited else "failed" if status >= 500 else "refused",
-    )
-
-
-def _words(body: Any) -> str:
-    """The model server's own sentence, shortened; it is shown to the run's owner."""
-    nested = _part(body, "message")
-    text = nested if isinstance(nested, str) else body if isinstance(body, str) else "no reason"
-    return " ".join(text.replace("\0", " ").split())[:_LONGEST_REASON]
-
-
-def _too_late() -> ModelError:
-    return ModelError(
-        "The model server took too long.", code="server_error", transient=True, kind="late"
-    )
-
-
-def _broken(error: BaseException) -> ModelError:
-    return ModelError(
-        f"The model server cannot be reached ({type(error).__name__}).",
-        code="server_error",
-        transient=True,
-        kind="unreached",
-    )

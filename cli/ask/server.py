@@ -19,7 +19,7 @@ import orjson
 from cli.ask.answers import Failure
 from cli.ask.errors import AskError
 from cli.embedded.programs import LOCAL
-from worker.rests import retry_after
+from shared.rests import retry_after
 
 HOLD_SECONDS = 20
 _TIMEOUT = openai.Timeout(60.0, connect=10.0)

@@ -14,7 +14,7 @@ SHOWN = {
     "api/openai/projection.py": "when a step ended that was never stored",
     "api/polling.py": "how soon to ask again, within bounds",
     "shared/ids.py": "the first characters of an id; order is kept by sequences",
-    "worker/rests.py": "the wait until an instant, where a model server tells no Date",
+    "shared/rests.py": "the wait until an instant, where a model server tells no Date",
 }
 
 

@@ -3,7 +3,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from worker.rests import retry_after, until_reset
+from shared.rests import retry_after, until_reset
 
 
 @pytest.mark.parametrize(
