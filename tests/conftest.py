@@ -22,6 +22,7 @@ from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
 from shared import events, queue, rates
 from shared.db import Database, Session
+from shared.embeddings import Embeddings
 from shared.ids import random_text
 from shared.schema import migrate
 from shared.settings import Settings
@@ -228,8 +229,9 @@ def ingestions(settings: Settings, database: Database, lease: Lease) -> Iterator
 def an_ingester(
     settings: Settings, database: Database, lease: Lease, **changes: Any
 ) -> Iterator[Ingestions]:
-    with closing(Ingestions(replace(settings, **changes), database, lease)) as ingestions:
-        yield ingestions
+    changed = replace(settings, **changes)
+    with closing(Embeddings(changed)) as embeddings:
+        yield Ingestions(changed, database, lease, embeddings)
 
 
 class ABell(Bell):

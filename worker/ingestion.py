@@ -41,12 +41,14 @@ _TRIES = 5
 class Ingestions:
     """One per process."""
 
-    def __init__(self, settings: Settings, database: Database, lease: Lease) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, lease: Lease, embeddings: Embeddings
+    ) -> None:
         self._settings = settings
         self._database = database
         self._lease = lease
         self._blobs = Blobs(settings)
-        self._embeddings = Embeddings(settings)
+        self._embeddings = embeddings
         self._claiming = threading.Lock()
         self.held: dict[int, Extraction] = {}
         self._since = ""
@@ -75,9 +77,6 @@ class Ingestions:
             self._called.notify_all()
         for extraction in list(self.held.values()):
             extraction.cut()
-
-    def close(self) -> None:
-        self._embeddings.close()
 
     def _run(self, look_seconds: float | None) -> None:
         """One thread looks for itself now and then; it calls the others where there is work."""

@@ -47,8 +47,9 @@ def start(settings: Settings) -> None:
     # A frozen session must not take the lease with it: there is time for another one.
     lease = Lease(Session(settings.database_url, answer_seconds=settings.lease_seconds / 3))
     sweep = Sweep(settings, Session(settings.database_url))
-    execution = Execution(settings, database, lease, Model(settings))
-    ingestions = Ingestions(settings, database, lease)
+    model = Model(settings)
+    execution = Execution(settings, database, lease, model)
+    ingestions = Ingestions(settings, database, lease, model.embeddings)
     bell = Bell(settings, database, lease, execution)
     _runtime = Runtime(settings, database, lease, sweep, bell, ingestions)
     watch.start(settings, database, lease, sweep)
