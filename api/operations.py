@@ -3,10 +3,11 @@ come here, so that a rule has one home."""
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from api import resources
+from api.run_requests import RunRequest, ToolOutputs, resolve
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
@@ -14,41 +15,9 @@ from shared.run_state import TERMINAL, RunStatus
 from shared.store import assistants, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
 from shared.store.messages import Message, NewMessage
-from shared.store.runs import CONVERSATION, Run, RunOptions
+from shared.store.runs import CONVERSATION, Run
 from shared.store.threads import Thread
 from shared.store.transitions import NewRun
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRequest:
-    """What a caller asks of a run. None means the assistant's setting, or the wire's default."""
-
-    assistant_id: str
-    model: str | None = None
-    instructions: str | None = None
-    additional_instructions: str | None = None
-    additional_messages: Sequence[NewMessage] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_resources: dict[str, Any] | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    temperature: float | None = None
-    top_p: float | None = None
-    max_prompt_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    truncation_strategy: dict[str, Any] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
-    response_format: Any = None
-    reasoning_effort: str | None = None
-    stream: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolOutputs:
-    """Pairs of call id and output."""
-
-    outputs: Sequence[tuple[str, str | None]]
-    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +106,8 @@ def start_run(
             tx, project_id, thread_id, request, life_seconds, run_id, sent.sha256, lane=lane
         )
 
-    if not (sent.again or may_wait or request.additional_messages):
+    at_once = not (sent.again or may_wait or request.additional_messages)
+    if at_once:
         runs.require_room(tx, project_id, most_queued)
         # Whatever is missing, the thread is missed first.
         with suppress(NotFound):
@@ -149,7 +119,8 @@ def start_run(
             made = runs.made_by(tx, thread.id, sent.sha256)
             if made is not None:
                 return made
-        runs.require_room(tx, project_id, most_queued)
+        if not at_once:
+            runs.require_room(tx, project_id, most_queued)
         return _start(tx, wanted(), request, may_wait=may_wait)
 
 
@@ -250,7 +221,7 @@ def _new_run(
         project_id=project_id,
         thread_id=thread_id,
         assistant_id=assistant.id,
-        options=_resolve(assistant, request),
+        options=resolve(assistant, request),
         life_seconds=life_seconds,
         streamed=request.stream,
         request_sha256=request_sha256,
@@ -271,32 +242,3 @@ def _start(tx: Transaction, new: NewRun, request: RunRequest, *, may_wait: bool 
             code="invalid_thread",
         )
     return run
-
-
-def _resolve(assistant: Assistant, request: RunRequest) -> RunOptions:
-    """The request's word where it has one, else the assistant's; 0 and "" are words."""
-    instructions = _first(request.instructions, assistant.instructions)
-    if request.additional_instructions:
-        instructions = "\n".join(filter(None, (instructions, request.additional_instructions)))
-    return RunOptions(
-        model=_first(request.model, assistant.model),
-        instructions=instructions,
-        tools=_first(request.tools, assistant.tools),
-        tool_resources=_first(request.tool_resources, assistant.tool_resources),
-        metadata=request.metadata,
-        temperature=_first(request.temperature, assistant.temperature),
-        top_p=_first(request.top_p, assistant.top_p),
-        max_prompt_tokens=request.max_prompt_tokens,
-        max_completion_tokens=request.max_completion_tokens,
-        truncation_strategy=_first(
-            request.truncation_strategy, {"type": "auto", "last_messages": None}
-        ),
-        tool_choice=_first(request.tool_choice, "auto"),
-        parallel_tool_calls=_first(request.parallel_tool_calls, True),
-        response_format=_first(request.response_format, assistant.response_format),
-        reasoning_effort=_first(request.reasoning_effort, assistant.reasoning_effort),
-    )
-
-
-def _first(asked: Any, otherwise: Any) -> Any:
-    return otherwise if asked is None else asked

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from api import operations, resources
-from api.operations import RunRequest
+from api.run_requests import RunRequest
 from shared.db import Database, Transaction
 from shared.ids import new_id
 from shared.run_state import RunStatus

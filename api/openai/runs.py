@@ -22,9 +22,9 @@ from api.openai.schemas.runs import (
     SubmitToolOutputs,
 )
 from api.openai.streams import Beginning
-from api.operations import RunRequest, ToolOutputs
 from api.polling import asked_to_hold, hold, poll_after_ms
 from api.repeats import is_retry, once, opened, sent
+from api.run_requests import RunRequest, ToolOutputs
 from api.runtime import runtime, single, transaction
 from shared.db import Transaction
 from shared.run_state import RunStatus

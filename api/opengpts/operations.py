@@ -8,7 +8,7 @@ from api import operations, wishes
 from api.auth import caller
 from api.opengpts import configuration
 from api.opengpts.schemas import GivenAssistant, GivenRun, GivenThread
-from api.operations import RunRequest
+from api.run_requests import RunRequest
 from shared.db import Transaction
 from shared.store import messages, opengpts
 from shared.store.messages import NewMessage, Said

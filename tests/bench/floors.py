@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from api import operations
-from api.operations import RunRequest
+from api.run_requests import RunRequest
 from shared import queue
 from shared.db import CONNECT, Transaction
 from shared.ids import new_id

@@ -28,7 +28,7 @@ from api.openai.schemas.options import (
     Truncation,
 )
 from api.openai.schemas.threads import CreateThread
-from api.operations import RunRequest, ToolOutputs
+from api.run_requests import RunRequest, ToolOutputs
 from shared.run_state import RunStatus
 from shared.store import runs
 

@@ -11,7 +11,7 @@ from flask import Flask
 from openai import OpenAI
 
 from api import operations
-from api.operations import RunRequest
+from api.run_requests import RunRequest
 from shared.db import Database
 from shared.run_state import RunStatus
 from tests.conftest import Caller, a_caller, http_as

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api import operations
-from api.operations import RunRequest
+from api.run_requests import RunRequest
 from shared.db import Database
 from shared.settings import Settings
 from shared.store.runs import Run
