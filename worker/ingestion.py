@@ -1,9 +1,9 @@
 """How the files of vector stores are worked on: claim → text → chunks → vectors → end.
 
 Beside the runs, in a few threads of its own, so that no file takes a conversation's place: a bell
-wakes them, and they look for themselves now and then. The end is one transaction under the fence of
-the claim, with all chunks; what was begun and not ended is begun anew by whoever claims it next.
-Who finds no file deletes what gone ones have left.
+wakes them, and they look for themselves now and then. Chunks are written as their vectors come,
+under the fence of the claim, and are nobody's before the file's end: whoever claims next what was
+not ended goes on from there. Who finds no file deletes what gone ones have left.
 """
 
 import logging
@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from shared.blobs import Blobs
 from shared.db import Database, Transaction
@@ -150,7 +151,7 @@ class Ingestions:
                 )
                 if piece.text.strip()
             ]
-            vectors = self._vectors(held, pieces)
+            first, vectors = self._all_but_the_last(held, pieces)
         except Unreadable as error:
             if extraction.was_cut:
                 raise LeaseLost from error
@@ -163,18 +164,38 @@ class Ingestions:
         model = self._embeddings.model or None
         size = len(text.encode())
         return self._end(
-            lambda tx: ingestions.complete(tx, held, pieces, vectors, model, size), "completed"
+            lambda tx: ingestions.complete(tx, held, pieces[first:], vectors, model, size, first),
+            "completed",
         )
 
-    def _vectors(self, held: Ingestion, pieces: Sequence[Piece]) -> list[Vector]:
-        """None at all where no model makes them."""
-        vectors: list[Vector] = []
-        if self._embeddings.model:
-            for start in range(0, len(pieces), MOST_AT_ONCE):
-                self._require_held(held)
-                texts = [piece.text for piece in pieces[start : start + MOST_AT_ONCE]]
-                vectors += self._embeddings.of(texts, _EMBEDDING_SECONDS)
-        return vectors
+    def _all_but_the_last(
+        self, held: Ingestion, pieces: Sequence[Piece]
+    ) -> tuple[int, list[Vector]]:
+        """Writes the chunks as their vectors come, all but the last of them, which are for the end:
+        from which number on, and their vectors. Without a model for them all are, and none has."""
+        model, first = self._embeddings.model, 0
+        if held.fence > 1:
+            with self._database.transaction() as tx:
+                first = ingestions.kept(tx, held, pieces, model)
+        if not model:
+            return 0, []
+        while True:
+            self._require_held(held)
+            some = pieces[first : first + MOST_AT_ONCE]
+            vectors = self._embeddings.of([piece.text for piece in some], _EMBEDDING_SECONDS)
+            if first + len(some) == len(pieces):
+                return first, vectors
+            self._write(
+                partial(
+                    ingestions.add,
+                    held=held,
+                    first=first,
+                    pieces=some,
+                    vectors=vectors,
+                    model=model,
+                )
+            )
+            first += len(some)
 
     def _require_held(self, held: Ingestion) -> None:
         """Nothing more is asked of the model for a file that was cancelled or is gone."""
@@ -202,16 +223,19 @@ class Ingestions:
         )
 
     def _end(self, act: Callable[[Transaction], None], ended: str) -> str:
+        self._write(act)
+        return ended
+
+    def _write(self, act: Callable[[Transaction], None]) -> None:
         for attempt in range(_TRIES):
             try:
                 with self._database.transaction() as tx:
                     act(tx)
-                return ended
+                return
             except Unavailable:
                 pause(attempt)
         with self._database.transaction() as tx:
             act(tx)
-        return ended
 
     def _clear_in_time(self) -> bool:
         """Now and then, and on while there is something."""

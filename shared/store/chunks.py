@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from shared.db import Transaction
-from shared.embeddings import Embedding, written
+from shared.embeddings import Embedding, Vector, written
 from shared.store import filters as filtering
 
+_INSERTED_AT_ONCE = 200
 # Of each ranking, those that are fused.
 _DEPTH = 50
 # With reciprocal ranks: how little the first place counts more than the second.
@@ -46,6 +47,15 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Last:
+    """The newest chunk of a file that is not completed, and the model of its vector."""
+
+    number: int
+    text: str
+    model: str | None
+
+
+@dataclass(frozen=True)
 class Found:
     file_id: str
     filename: str
@@ -69,6 +79,57 @@ def of_file(tx: Transaction, store_id: str, file_id: str) -> list[Piece]:
         " ON files.sequence = ingestion WHERE files.vector_store_id = %(vector_store_id)s"
         " AND file_id = %(file_id)s AND status = 'completed' ORDER BY number",
         {"vector_store_id": store_id, "file_id": file_id},
+    )
+
+
+def insert(
+    tx: Transaction,
+    ingestion: int,
+    store_id: str,
+    first: int,
+    pieces: Sequence[Piece],
+    vectors: Sequence[Vector],
+) -> None:
+    """Numbered from `first` on; `vectors` has one of each, or none at all. What is there stays."""
+    for start in range(0, len(pieces), _INSERTED_AT_ONCE):
+        some = pieces[start : start + _INSERTED_AT_ONCE]
+        tx.execute(
+            "INSERT INTO chunks (ingestion, number, vector_store_id, text, repeated, embedding)"
+            " SELECT %(ingestion)s, given.number, %(vector_store_id)s, given.text, given.repeated,"
+            " given.embedding::halfvec FROM unnest(%(numbers)s::integer[], %(texts)s::text[],"
+            " %(repeated)s::integer[], %(embeddings)s::text[])"
+            " AS given (number, text, repeated, embedding) ON CONFLICT DO NOTHING",
+            {
+                "ingestion": ingestion,
+                "vector_store_id": store_id,
+                "numbers": list(range(first + start, first + start + len(some))),
+                "texts": [piece.text for piece in some],
+                "repeated": [piece.repeated for piece in some],
+                "embeddings": [*map(written, vectors[start : start + len(some)])]
+                or [None] * len(some),
+            },
+        )
+
+
+def last_of(tx: Transaction, ingestion: int) -> Last | None:
+    return tx.one(
+        Last,
+        "SELECT number, text, embedding_model AS model FROM chunks JOIN vector_store_files"
+        " ON sequence = ingestion WHERE ingestion = %(ingestion)s ORDER BY number DESC LIMIT 1",
+        {"ingestion": ingestion},
+    )
+
+
+def delete(tx: Transaction, ingestion: int) -> None:
+    tx.execute("DELETE FROM chunks WHERE ingestion = %(ingestion)s", {"ingestion": ingestion})
+
+
+def disown(tx: Transaction, ingestions: Sequence[int]) -> None:
+    """They are deleted bit by bit (`clear`)."""
+    tx.execute(
+        "INSERT INTO unowned_chunks (ingestion) SELECT unnest(%(ingestions)s::bigint[])"
+        " ON CONFLICT DO NOTHING",
+        {"ingestions": list(ingestions)},
     )
 
 
@@ -97,7 +158,8 @@ def have_vectors(tx: Transaction, project_id: str, store_ids: Sequence[str], mod
     return bool(
         tx.value(
             "SELECT EXISTS (SELECT FROM vector_store_files WHERE project_id = %(project_id)s"
-            " AND vector_store_id = ANY(%(store_ids)s) AND embedding_model = %(model)s)",
+            " AND vector_store_id = ANY(%(store_ids)s) AND status = 'completed'"
+            " AND embedding_model = %(model)s)",
             {"project_id": project_id, "store_ids": list(store_ids), "model": model},
         )
     )

@@ -4,23 +4,21 @@ the file is gone, they find no row, and `LeaseLost` says so.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.types.json import Json
 
 from shared import queue
 from shared.db import Transaction
-from shared.embeddings import Vector, written
+from shared.embeddings import Vector
 from shared.errors import LeaseLost
 from shared.ingest_state import IngestStatus, before
+from shared.store import chunks
 from shared.store.chunks import Piece
 from shared.store.losses import MOST_LAPSES
 
-R = TypeVar("R")
-
-_INSERTED_AT_ONCE = 200
 _HELD = " WHERE sequence = %(sequence)s AND fence = %(fence)s AND worker_id IS NOT NULL"
 
 
@@ -42,6 +40,9 @@ class Ingestion:
 @dataclass(frozen=True)
 class _Changed:
     sequence: int
+
+
+R = TypeVar("R", Ingestion, _Changed)
 
 
 def claim(tx: Transaction, worker_id: str, since: str) -> Ingestion | None:
@@ -68,6 +69,36 @@ def claim(tx: Transaction, worker_id: str, since: str) -> Ingestion | None:
     return None
 
 
+def kept(tx: Transaction, held: Ingestion, pieces: Sequence[Piece], model: str) -> int:
+    """How many of the file's chunks are there already, from the beginning on, as an earlier claim
+    left them. All are deleted if they were cut otherwise or have another model's vectors."""
+    last = chunks.last_of(tx, held.sequence)
+    if last is None:
+        return 0
+    goes_on = last.model == model and last.number + 1 < len(pieces)
+    if goes_on and pieces[last.number].text == last.text:
+        return last.number + 1
+    require_held(tx, held)
+    chunks.delete(tx, held.sequence)
+    return 0
+
+
+def add(
+    tx: Transaction,
+    held: Ingestion,
+    first: int,
+    pieces: Sequence[Piece],
+    vectors: Sequence[Vector],
+    model: str,
+) -> None:
+    """Chunks from number `first` on, which nobody finds before `complete`. What is there already
+    stays. The row is written last, so that it is locked for a moment only."""
+    chunks.insert(tx, held.sequence, held.vector_store_id, first, pieces, vectors)
+    query: LiteralString = "UPDATE vector_store_files SET embedding_model = %(model)s" + _HELD
+    if not tx.execute(query, {**_lease(held), "model": model}):
+        raise _lost(held)
+
+
 def complete(
     tx: Transaction,
     held: Ingestion,
@@ -75,29 +106,12 @@ def complete(
     vectors: Sequence[Vector],
     model: str | None,
     usage_bytes: int,
+    first: int = 0,
 ) -> None:
-    """With its chunks; `vectors` has one of each piece, made by `model`, or none at all. The row is
-    written last, so that it is locked for a moment only."""
+    """With its chunks from number `first` on; `vectors` has one of each piece, made by `model`, or
+    none at all. The row is written last, as in `add`."""
     require_held(tx, held)
-    numbered = enumerate(pieces)
-    while batch := list(islice(numbered, _INSERTED_AT_ONCE)):
-        tx.execute(
-            "INSERT INTO chunks (ingestion, number, vector_store_id, text, repeated, embedding)"
-            " SELECT %(ingestion)s, given.number, %(vector_store_id)s, given.text, given.repeated,"
-            " given.embedding::halfvec FROM unnest(%(numbers)s::integer[], %(texts)s::text[],"
-            " %(repeated)s::integer[], %(embeddings)s::text[])"
-            " AS given (number, text, repeated, embedding)",
-            {
-                "ingestion": held.sequence,
-                "vector_store_id": held.vector_store_id,
-                "numbers": [number for number, _ in batch],
-                "texts": [piece.text for _, piece in batch],
-                "repeated": [piece.repeated for _, piece in batch],
-                "embeddings": [
-                    written(vectors[number]) if vectors else None for number, _ in batch
-                ],
-            },
-        )
+    chunks.insert(tx, held.sequence, held.vector_store_id, first, pieces, vectors)
     _held_by(
         held,
         _change(
@@ -250,8 +264,13 @@ def _change(
     query: LiteralString,
     parameters: dict[str, Any],
 ) -> list[R]:
-    """`query` guards itself by `status = ANY(%(before)s)`. A run may wait for the end of a file."""
-    changed = tx.all(row, query, {**parameters, "before": before(to)})
+    """`query` guards itself by `status = ANY(%(before)s)` and returns sequences. A run may wait for
+    the end of a file; what was made of one that is not completed is nobody's."""
+    is_vain = to in (IngestStatus.FAILED, IngestStatus.CANCELLED)
+    with tx.atomic() if is_vain else nullcontext():
+        changed = tx.all(row, query, {**parameters, "before": before(to)})
+        if changed and is_vain:
+            chunks.disown(tx, [one.sequence for one in changed])
     if changed and to is not IngestStatus.IN_PROGRESS:
         tx.after_commit(queue.ring)
     return changed

@@ -15,6 +15,7 @@ from shared.errors import LeaseLost
 from shared.settings import Settings
 from shared.store import ingestions as store
 from shared.store import workers
+from shared.store.chunks import Piece
 from tests.conftest import Caller, a_caller, an_ingester
 from tests.factories import a_file, a_vector_store
 from tests.model_server import ModelServer, fail, send, stall, vector_of
@@ -292,12 +293,14 @@ def test_a_write_under_an_old_fence_is_refused(
         assert new is not None
     assert new.fence == old.fence + 1
     for write in (
+        lambda tx: store.add(tx, old, 0, [Piece("x", 0)], [], MODEL),
         lambda tx: store.complete(tx, old, [], [], None, 0),
         lambda tx: store.fail(tx, old, "server_error", "x"),
         lambda tx: store.retry_later(tx, old, 1),
     ):
         with pytest.raises(LeaseLost), database.transaction() as tx:
             write(tx)
+    assert rows(database, "SELECT number FROM chunks") == []
     with database.transaction() as tx:
         store.complete(tx, new, [], [], None, 0)
 
