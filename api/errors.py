@@ -1,6 +1,7 @@
 """Errors on the wire: status, envelope, and what a repeat is worth."""
 
 import logging
+import math
 from typing import Any
 
 from flask import Flask, Response, g, jsonify, request
@@ -84,7 +85,7 @@ def _limit_reached(error: LimitReached) -> Response:
 
 def _unavailable(error: Unavailable) -> Response:
     response = envelope(503, str(error), kind="server_error")
-    response.headers["Retry-After"] = "1"
+    response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return response
 
 

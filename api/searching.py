@@ -6,7 +6,7 @@ from api.runtime import runtime
 from shared.db import Transaction
 from shared.embeddings import Embedding
 from shared.errors import ModelError, Unavailable
-from shared.store import chunks, vector_stores
+from shared.store import chunks, model_pauses, vector_stores
 from shared.store.chunks import Found
 
 # A caller waits for it.
@@ -56,7 +56,18 @@ def _found(
 def _embedded(questions: list[str]) -> list[Embedding]:
     embeddings = runtime().embeddings
     try:
-        vectors = embeddings.of(questions, _EMBEDDING_SECONDS)
+        embedded = embeddings.of(questions, _EMBEDDING_SECONDS)
     except ModelError as error:
-        raise Unavailable(f"The question cannot be searched for now: {error.reason}") from error
-    return [Embedding(embeddings.model, vector) for vector in vectors]
+        wait = error.retry_after or 0.0
+        _leave_alone(wait)
+        told = f"The question cannot be searched for now: {error.reason}"
+        raise Unavailable(told, retry_after=wait) from error
+    _leave_alone(embedded.rest_seconds)
+    return [Embedding(embeddings.model, vector) for vector in embedded.vectors]
+
+
+def _leave_alone(seconds: float) -> None:
+    """By the workers that read files."""
+    if seconds:
+        with runtime().database.autocommit() as tx:
+            model_pauses.pause(tx, runtime().embeddings.model, seconds)

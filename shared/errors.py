@@ -7,7 +7,7 @@ TreadleError
 │   ├── NotFound             no such object in the caller's project
 │   └── Conflict             right request, wrong state
 ├── LimitReached             more than the caller's limit allows now; later is another matter
-├── Unavailable              PostgreSQL cannot answer now; a repeat may help
+├── Unavailable              PostgreSQL, or what else is needed, cannot answer now
 ├── LeaseLost                this worker no longer holds the run; write nothing more
 ├── CallCut                  the model call was ended from here; its run is over
 ├── Unreadable               a file has no text that could be searched
@@ -55,7 +55,11 @@ class LimitReached(TreadleError):
 
 
 class Unavailable(TreadleError):
-    pass
+    """`retry_after`: seconds until a repeat may be worth it."""
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LeaseLost(TreadleError):
@@ -80,6 +84,7 @@ class ModelError(TreadleError):
     """`code` is the run's `last_error.code` if nothing better comes of a repeat.
 
     `transient`: a repeat may help. `retry_after`: seconds the model server asked us to wait.
+    `model`: which was asked, as the model server knows it, where it is not the run's own.
     `quoted`: the model server's own words, part of the message; they may repeat the prompt, so the
     log has the `reason` without them. `kind`: one of KINDS, what went wrong.
     """
@@ -102,4 +107,5 @@ class ModelError(TreadleError):
         self.code = code
         self.transient = transient
         self.retry_after = retry_after
+        self.model: str | None = None
         self.kind = kind

@@ -1,6 +1,6 @@
 """Cuts a text into chunks that overlap, each of so many tokens at most.
 
-Tokens are estimated (`tokens.estimate`), which is too high for most text: a chunk is never longer
+Tokens are estimated (`shared.tokens`), which is too high for most text: a chunk is never longer
 than a model of that many tokens takes. A chunk ends where the text has an end, of a paragraph
 rather than a sentence rather than a word, if there is one in its last quarter.
 """
@@ -8,7 +8,7 @@ rather than a sentence rather than a word, if there is one in its last quarter.
 from collections.abc import Iterator
 
 from shared.store.chunks import Piece
-from worker.tokens import BYTES_PER_TOKEN
+from shared.tokens import BYTES_PER_TOKEN
 
 _ENDS = ("\n\n", "\n", ". ", "? ", "! ", "。", " ")
 

@@ -16,18 +16,21 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from shared import citations, events
+from shared.budget import Budget
 from shared.db import Database, Transaction
 from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
 from shared.store import claims, messages, model_pauses, run_steps
 from shared.store.messages import Said
+from shared.store.model_pauses import LONGEST_SECONDS
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
+from shared.tokens import estimate
 from worker import metrics, outcome, prompt
-from worker.budget import Budget
 from worker.connections import Call
 from worker.deltas import Deltas
 from worker.lease import Lease, pause
@@ -40,7 +43,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LONGEST_PAUSE = 30.0
 # For the files of a thread that are still being read a run waits so long, looking so often.
 _FILES_SECONDS = 60.0
 _FILES_LOOK_SECONDS = 0.2
@@ -139,13 +141,15 @@ class Execution:
         chat = prompt.build(run, turn.said, self._settings.context_tokens, steps, count)
         tools = file_search.for_model(run, steps, comes_first=self._settings.search_first)
         request = outcome.completion(run, chat, steps, tools)
-        if wait := self._budget.take(request):
+        model = self._settings.served_model(run.model)
+        estimated = partial(prompt.cost, request["messages"], "", 0, estimate)
+        if wait := self._budget.take(model, estimated):
             return _later(run, wait)
         answer = self._model.ask(request, deadline - time.monotonic(), call, deltas)
-        self._budget.charge(request, answer.usage["total_tokens"])
+        self._budget.charge(model, estimated, answer.usage["total_tokens"])
         found = self._file_search.of_answer(turn, answer)
         decision = outcome.after(run, answer, steps, deltas, found)
-        return _then_pause(run, decision, answer.rest_seconds)
+        return _then_pause(run.model, decision, answer.rest_seconds)
 
     def _after_error(
         self, run: Run, error: ModelError, deltas: Deltas, deadline: float
@@ -153,7 +157,7 @@ class Execution:
         """Again later, if that may help and there is time; else the end."""
         wait = error.retry_after
         if wait is None:
-            wait = min(0.5 * 2**run.model_failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
+            wait = min(0.5 * 2**run.model_failures, LONGEST_SECONDS) * random.uniform(0.8, 1.2)
         limited = error.code == "rate_limit_exceeded"
         tried_enough = run.model_failures >= self._settings.model_retries and not limited
         in_time = time.monotonic() + wait < deadline
@@ -163,7 +167,7 @@ class Execution:
         if not again:
             return outcome.failure(run, error.code, error.message, deltas)
         later: Decision = lambda tx: claims.retry_later(tx, run, wait)  # noqa: E731
-        return _then_pause(run, later, error.retry_after)
+        return _then_pause(error.model or run.model, later, error.retry_after)
 
     def _persist(self, act: Callable[[Transaction], T], deadline: float) -> T:
         """An answer is worth waiting for PostgreSQL: tries until the run's time is over."""
@@ -179,16 +183,15 @@ class Execution:
                 attempt += 1
 
 
-def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision:
-    """The model's server wants to be left alone for so long: no run of the model is claimed. One
-    that asks for more than a while is asked again after that while, in case it was mistaken."""
+def _then_pause(model: str, decision: Decision, seconds: float | None) -> Decision:
+    """The model's server wants to be left alone for so long."""
     if not seconds:
         return decision
 
     def decide(tx: Transaction) -> Run:
         with tx.atomic():
             ended = decision(tx)
-            model_pauses.pause(tx, run.model, min(seconds, _LONGEST_PAUSE))
+            model_pauses.pause(tx, model, seconds)
         return ended
 
     return decide
@@ -197,7 +200,8 @@ def _then_pause(run: Run, decision: Decision, seconds: float | None) -> Decision
 def _later(run: Run, seconds: float) -> Decision:
     """What a model may be asked in a minute is used up."""
     log.debug("model left alone", extra={"run_id": run.id, "again_in": round(seconds, 1)})
-    return _then_pause(run, lambda tx: claims.retry_later(tx, run, seconds, failures=0), seconds)
+    later: Decision = lambda tx: claims.retry_later(tx, run, seconds, failures=0)  # noqa: E731
+    return _then_pause(run.model, later, seconds)
 
 
 def _unexpected(run: Run) -> Decision:

@@ -15,12 +15,13 @@ from functools import partial
 
 from shared.blobs import Blobs
 from shared.db import Database, Transaction
-from shared.embeddings import MOST_AT_ONCE, Embeddings, Vector
+from shared.embeddings import MOST_AT_ONCE, Embedded, Embeddings
 from shared.errors import LeaseLost, ModelError, Unavailable, Unreadable
 from shared.settings import Settings
-from shared.store import chunks, ingestions
+from shared.store import chunks, ingestions, model_pauses
 from shared.store.chunks import Piece
 from shared.store.ingestions import Ingestion
+from shared.store.model_pauses import LONGEST_SECONDS
 from worker import chunking, metrics
 from worker.extraction.outcome import INVALID
 from worker.extraction.process import Extraction
@@ -34,7 +35,6 @@ _CLEAR_SECONDS = 10.0
 _CLEARED_AT_ONCE = 2000
 _EXPIRED_AT_ONCE = 10
 _EMBEDDING_SECONDS = 60.0
-_LONGEST_PAUSE = 30.0
 # Tries to write what was made, before it is made anew.
 _TRIES = 5
 
@@ -120,7 +120,9 @@ class Ingestions:
                 return None
             with self._database.autocommit() as tx:
                 ingestions.release(tx, self._lease.worker_id, list(self.held))
-                claimed = ingestions.claim(tx, self._lease.worker_id, self._since)
+                claimed = ingestions.claim(
+                    tx, self._lease.worker_id, self._since, self._embeddings.model
+                )
             self._since = ""
             if claimed is not None:
                 self._since = claimed.project_id
@@ -151,7 +153,7 @@ class Ingestions:
                 )
                 if piece.text.strip()
             ]
-            first, vectors = self._all_but_the_last(held, pieces)
+            first, last = self._all_but_the_last(held, pieces)
         except Unreadable as error:
             if extraction.was_cut:
                 raise LeaseLost from error
@@ -161,16 +163,16 @@ class Ingestions:
             return self._after_error(held, error)
         except OSError as error:
             return self._after_error(held, _unreached(error))
-        model = self._embeddings.model or None
+        model = self._embeddings.model
         size = len(text.encode())
-        return self._end(
-            lambda tx: ingestions.complete(tx, held, pieces[first:], vectors, model, size, first),
-            "completed",
-        )
 
-    def _all_but_the_last(
-        self, held: Ingestion, pieces: Sequence[Piece]
-    ) -> tuple[int, list[Vector]]:
+        def complete(tx: Transaction) -> None:
+            ingestions.complete(tx, held, pieces[first:], last.vectors, model or None, size, first)
+            _leave_alone(tx, model, last.rest_seconds)
+
+        return self._end(complete, "completed")
+
+    def _all_but_the_last(self, held: Ingestion, pieces: Sequence[Piece]) -> tuple[int, Embedded]:
         """Writes the chunks as their vectors come, all but the last of them, which are for the end:
         from which number on, and their vectors. Without a model for them all are, and none has."""
         model, first = self._embeddings.model, 0
@@ -178,24 +180,28 @@ class Ingestions:
             with self._database.transaction() as tx:
                 first = ingestions.kept(tx, held, pieces, model)
         if not model:
-            return 0, []
+            return 0, Embedded([], 0.0)
         while True:
             self._require_held(held)
-            some = pieces[first : first + MOST_AT_ONCE]
-            vectors = self._embeddings.of([piece.text for piece in some], _EMBEDDING_SECONDS)
-            if first + len(some) == len(pieces):
-                return first, vectors
+            texts = [piece.text for piece in pieces[first : first + MOST_AT_ONCE]]
+            following = first + self._embeddings.at_once(texts)
+            made = self._embeddings.of(texts[: following - first], _EMBEDDING_SECONDS, of_file=True)
+            if following == len(pieces):
+                return first, made
+            some = pieces[first:following]
             self._write(
                 partial(
                     ingestions.add,
                     held=held,
                     first=first,
                     pieces=some,
-                    vectors=vectors,
+                    vectors=made.vectors,
                     model=model,
                 )
             )
-            first += len(some)
+            if made.rest_seconds:
+                raise self._embeddings.used_up(made.rest_seconds)
+            first = following
 
     def _require_held(self, held: Ingestion) -> None:
         """Nothing more is asked of the model for a file that was cancelled or is gone."""
@@ -208,15 +214,18 @@ class Ingestions:
         """Again later, if that may help; else the end."""
         wait = error.retry_after
         if wait is None:
-            wait = min(0.5 * 2**held.failures, _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
-        wait = min(wait, _LONGEST_PAUSE)
+            wait = min(0.5 * 2**held.failures, LONGEST_SECONDS) * random.uniform(0.8, 1.2)
+        wait = min(wait, LONGEST_SECONDS)
         limited = error.code == "rate_limit_exceeded"
         tried_enough = held.failures >= self._settings.model_retries and not limited
         if error.transient and not tried_enough:
             log.info("ingestion waits", extra={**_told(held), "reason": error.reason})
-            return self._end(
-                lambda tx: ingestions.retry_later(tx, held, wait, 0 if limited else 1), "later"
-            )
+
+            def later(tx: Transaction) -> None:
+                ingestions.retry_later(tx, held, wait, 0 if limited else 1)
+                _leave_alone(tx, error.model, error.retry_after)
+
+            return self._end(later, "later")
         message = error.message
         return self._end(
             lambda tx: ingestions.fail(tx, held, "server_error", message), "server_error"
@@ -261,6 +270,12 @@ def _told(held: Ingestion) -> dict[str, str]:
         "vector_store_id": held.vector_store_id,
         "project_id": held.project_id,
     }
+
+
+def _leave_alone(tx: Transaction, model: str | None, seconds: float | None) -> None:
+    """No file is claimed for so long, by any worker."""
+    if model and seconds:
+        model_pauses.pause(tx, model, seconds)
 
 
 def _unreached(error: OSError) -> ModelError:

@@ -10,12 +10,12 @@ import httpx2
 import openai
 import orjson
 
+from shared import metrics
 from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
 from shared.model_server import LARGEST_ANSWER, answer_to, malformed, words_of
 from shared.rests import until_reset
 from shared.settings import Settings
-from worker import metrics
 from worker.chunks import MOST_TOOL_CALLS, call_id, read_stream, too_many_calls
 from worker.connections import Call, Transport
 from worker.deltas import Deltas
@@ -86,7 +86,7 @@ class Model:
             if call.was_cut:
                 raise CallCut from error
             raise
-        metrics.answered(label, answer.usage)
+        metrics.model_answered(label, answer.usage)
         return answer
 
     def _ask(self, body: dict[str, Any], deadline: float, deltas: Deltas) -> Answer:

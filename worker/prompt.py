@@ -10,7 +10,8 @@ from shared.errors import ModelError
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
-from worker.tokens import Count, estimate
+from shared.tokens import estimate
+from worker.tokens import Count
 from worker.tools import file_search
 
 ChatMessage = dict[str, Any]

@@ -1,8 +1,7 @@
 """How many tokens a text is.
 
 The model server counts them where it can: vLLM, SGLang and llama.cpp each have `/tokenize` beside
-`/v1`. Elsewhere they are estimated, one for three bytes of UTF-8: too high for most text, and an
-estimate that is too high only drops a message early.
+`/v1`. Elsewhere they are estimated; an estimate that is too high only drops a message early.
 """
 
 import logging
@@ -14,21 +13,17 @@ import httpx2
 
 from shared.log import name_of
 from shared.settings import Settings
+from shared.tokens import estimate
 from worker.places import away
 
 log = logging.getLogger(__name__)
 
 Count = Callable[[str], int]
 
-BYTES_PER_TOKEN = 3
 _TIMEOUT = httpx2.Timeout(5.0, connect=2.0)
 _MOST_CONNECTIONS = 8
 # A server that did not count is asked again after so many seconds.
 _PATIENCE_SECONDS = 60.0
-
-
-def estimate(text: str) -> int:
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 class Tokens:

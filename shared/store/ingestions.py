@@ -45,9 +45,10 @@ class _Changed:
 R = TypeVar("R", Ingestion, _Changed)
 
 
-def claim(tx: Transaction, worker_id: str, since: str) -> Ingestion | None:
+def claim(tx: Transaction, worker_id: str, since: str, model: str = "") -> Ingestion | None:
     """The next file that waits becomes this worker's, under a new fence: the oldest of the project
-    that comes after `since`, so that whoever claims on takes one of each project in turn."""
+    that comes after `since`, so that whoever claims on takes one of each project in turn. None
+    while the model for vectors is to be left alone."""
     for after in (since, ""):
         claimed = _change(
             tx,
@@ -55,6 +56,7 @@ def claim(tx: Transaction, worker_id: str, since: str) -> Ingestion | None:
             IngestStatus.IN_PROGRESS,
             "WITH next AS (SELECT sequence FROM vector_store_files WHERE status = 'in_progress'"
             " AND worker_id IS NULL AND ingest_after <= now() AND project_id > %(after)s"
+            " AND NOT EXISTS (SELECT FROM model_pauses WHERE model = %(model)s AND until > now())"
             " ORDER BY project_id, sequence LIMIT 1 FOR UPDATE SKIP LOCKED)"
             " UPDATE vector_store_files AS held SET worker_id = %(worker_id)s, fence = fence + 1"
             " FROM next, files WHERE held.sequence = next.sequence AND files.id = held.file_id"
@@ -62,7 +64,7 @@ def claim(tx: Transaction, worker_id: str, since: str) -> Ingestion | None:
             " (SELECT FROM workers WHERE workers.id = %(worker_id)s AND lost_at IS NULL)"
             " RETURNING held.sequence, held.project_id, vector_store_id, file_id, filename,"
             " max_chunk_size_tokens, chunk_overlap_tokens, fence, failures",
-            {"worker_id": worker_id, "after": after},
+            {"worker_id": worker_id, "after": after, "model": model},
         )
         if claimed:
             return claimed[0]

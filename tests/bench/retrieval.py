@@ -143,7 +143,7 @@ def _embedded(embeddings: Embeddings, texts: list[str]) -> list[Vector]:
     progress = Progress()
     vectors: list[Vector] = []
     for start in range(0, len(texts), MOST_AT_ONCE):
-        vectors += embeddings.of(texts[start : start + MOST_AT_ONCE], _SECONDS)
+        vectors += embeddings.of(texts[start : start + MOST_AT_ONCE], _SECONDS).vectors
         progress(f"{len(vectors)} of {len(texts)} vectors")
     progress.end()
     return vectors

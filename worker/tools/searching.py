@@ -10,14 +10,14 @@ from typing import Any
 from shared.db import Transaction
 from shared.embeddings import Embedding, Embeddings
 from shared.errors import ModelError, NotFound
-from shared.store import chunks, threads, vector_stores
+from shared.store import chunks, model_pauses, threads, vector_stores
 from shared.store.chunks import Found
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import ClaimedRun, Run
+from shared.tokens import BYTES_PER_TOKEN, estimate
 from worker.model import Answer
 from worker.places import away
-from worker.tokens import BYTES_PER_TOKEN, estimate
 from worker.tools import file_search
 from worker.tools.file_search import MOST_SEARCHES, TOOL, Call
 
@@ -123,7 +123,7 @@ class FileSearch:
             return ids, bool(model) and chunks.have_vectors(tx, run.project_id, ids, model)
 
         ids, compares = turn.read(look)
-        embedding = self._embedded(query) if compares else None
+        embedding = self._embedded(turn, query) if compares else None
         found: list[Found] = turn.read(
             lambda tx: chunks.search(
                 tx, run.project_id, ids, query, embedding, None, most * len(ids)
@@ -134,17 +134,20 @@ class FileSearch:
             once.setdefault((one.file_id, one.text), one)
         return list(once.values())
 
-    def _embedded(self, query: str) -> Embedding | None:
+    def _embedded(self, turn: Turn, query: str) -> Embedding | None:
         """None where the model will not have it: then words alone are looked for."""
+        model = self._embeddings.model
         try:
             with away():
-                (vector,) = self._embeddings.of([query], _EMBEDDING_SECONDS)
+                embedded = self._embeddings.of([query], _EMBEDDING_SECONDS)
         except ModelError as error:
             if error.transient:
                 raise
             log.warning("question not embedded", extra={"reason": error.reason})
             return None
-        return Embedding(self._embeddings.model, vector)
+        if rest := embedded.rest_seconds:
+            turn.read(lambda tx: model_pauses.pause(tx, model, rest))
+        return Embedding(model, embedded.vectors[0])
 
 
 def within(tokens: int, found: Sequence[Found]) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from api.run_requests import RunRequest
 from shared.db import Database
 from shared.settings import Settings
 from shared.store.runs import Run
+from shared.tokens import estimate
 from tests.conftest import Caller
 from tests.factories import a_message, an_assistant
 from tests.model_server import Handler, ModelServer, Reply, fail, send
 from worker.bell import Bell
-from worker.tokens import Tokens, estimate
+from worker.tokens import Tokens
 
 QUESTIONS = ["word " * 60 + str(number) for number in range(10)]
 

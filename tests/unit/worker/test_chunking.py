@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.tokens import estimate
 from worker.chunking import cut
-from worker.tokens import estimate
 
 SENTENCE = "The weaver passes the weft through the shed. "
 

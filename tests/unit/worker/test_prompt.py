@@ -10,9 +10,10 @@ from shared.run_state import RunStatus
 from shared.store.messages import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
+from shared.tokens import estimate
 from worker import prompt
 from worker.prompt import ChatMessage
-from worker.tokens import Count, estimate
+from worker.tokens import Count
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

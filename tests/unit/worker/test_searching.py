@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.store.chunks import Found
-from worker.tokens import estimate
+from shared.tokens import estimate
 from worker.tools.searching import within
 
 
