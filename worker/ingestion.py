@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from shared.blobs import Blobs
@@ -181,27 +182,24 @@ class Ingestions:
                 first = ingestions.kept(tx, held, pieces, model)
         if not model:
             return 0, Embedded([], 0.0)
-        while True:
-            self._require_held(held)
-            texts = [piece.text for piece in pieces[first : first + MOST_AT_ONCE]]
-            following = first + self._embeddings.at_once(texts)
-            made = self._embeddings.of(texts[: following - first], _EMBEDDING_SECONDS, of_file=True)
-            if following == len(pieces):
-                return first, made
-            some = pieces[first:following]
-            self._write(
-                partial(
-                    ingestions.add,
-                    held=held,
-                    first=first,
-                    pieces=some,
-                    vectors=made.vectors,
-                    model=model,
-                )
-            )
-            if made.rest_seconds:
-                raise self._embeddings.used_up(made.rest_seconds)
-            first = following
+        # While the model works on some, those before them are written.
+        with ThreadPoolExecutor(1, "chunks") as writer:
+            written: Future[None] | None = None
+            while True:
+                texts = [piece.text for piece in pieces[first : first + MOST_AT_ONCE]]
+                some = pieces[first : first + self._embeddings.at_once(texts)]
+                self._require_held(held)
+                made = self._embeddings.of(texts[: len(some)], _EMBEDDING_SECONDS, of_file=True)
+                if written:
+                    written.result()
+                if first + len(some) == len(pieces):
+                    return first, made
+                add = partial(ingestions.add, held=held, first=first, pieces=some)
+                add = partial(add, vectors=made.vectors, model=model)
+                written = writer.submit(self._write, add)
+                if made.rest_seconds:
+                    raise self._embeddings.used_up(made.rest_seconds)
+                first += len(some)
 
     def _require_held(self, held: Ingestion) -> None:
         """Nothing more is asked of the model for a file that was cancelled or is gone."""
@@ -242,6 +240,8 @@ class Ingestions:
                     act(tx)
                 return
             except Unavailable:
+                if self._stopping:
+                    raise
                 pause(attempt)
         with self._database.transaction() as tx:
             act(tx)
