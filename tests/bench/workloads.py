@@ -62,14 +62,17 @@ def crowd(count: int, model: str, *, at_once: bool = False) -> Callable[[Stage],
     return play
 
 
-def streams(model: str, model_seconds: float) -> Callable[[Stage], Figures]:
-    """64 streams at once, again and again: the first word, above what the model itself takes."""
+def streams(model: str, model_seconds: float, *, apart: bool = False) -> Callable[[Stage], Figures]:
+    """64 streams, again and again: the first word, above what the model itself takes. All of them
+    begin in the same moment, or `apart`, spread over the time of one."""
 
     def play(stage: Stage) -> Figures:
         asking, told = _asking(stage, model), Told()
 
         async def one(number: int) -> None:
             async with Connection(asking.port, asking.secret) as http:
+                if apart:
+                    await asyncio.sleep(model_seconds * number / 64)
                 for turn in range(4):
                     await clients.stream(asking, f"{number}.{turn}, and what then?", http, told)
 
@@ -199,6 +202,7 @@ WORKLOADS = (
     Workload("64 clients, model 500 ms", crowd(64, "echo-500")),
     Workload("64 streams, model 100 ms", streams("echo-100", 0.1)),
     Workload("64 streams, model 2 s", streams("echo-2000", 2.0)),
+    Workload("64 streams, model 2 s, begun apart", streams("echo-2000", 2.0, apart=True)),
     Workload("5,000 runs at once", drain),
     Workload("GET of a run", polls),
 )
