@@ -35,6 +35,7 @@ from worker.execution import Execution
 from worker.ingestion import Ingestions
 from worker.lease import Lease
 from worker.model import Model
+from worker.places import Places
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -241,7 +242,13 @@ class ABell(Bell):
         self, settings: Settings, database: Database, lease: Lease, execution: Execution
     ) -> None:
         super().__init__(
-            settings, database, lease, execution, lambda work, run: work(run), most_at_once=1
+            settings,
+            database,
+            lease,
+            execution,
+            Places(settings),
+            lambda work, run: work(run),
+            most_at_once=1,
         )
 
 

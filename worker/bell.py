@@ -39,6 +39,7 @@ class Bell:
         database: Database,
         lease: Lease,
         execution: Execution,
+        places: Places,
         start: Start | None = None,
         most_at_once: int = _MOST_AT_ONCE,
     ) -> None:
@@ -49,7 +50,7 @@ class Bell:
         self._start = start or ThreadPoolExecutor(settings.concurrency, "run").submit
         self._turns = Turns()
         self._rooms = Rooms(settings, database)
-        self._places = Places(settings)
+        self._places = places
         self._session = Session(settings.database_url, answer_seconds=settings.lease_seconds / 3)
         self._session.on_connect = claims.plan_once
         self._claiming = threading.Lock()

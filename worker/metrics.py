@@ -9,6 +9,16 @@ RUNS_HELD = Gauge("treadle_runs_held", "Runs that this worker holds now.", regis
 CONCURRENCY = Gauge(
     "treadle_runs_held_most", "Runs that this worker holds at most.", registry=REGISTRY
 )
+RUNS_AT_WORK = Gauge(
+    "treadle_runs_at_work",
+    "Runs that this worker holds and that do not wait for the model server.",
+    registry=REGISTRY,
+)
+CROWD = Gauge(
+    "treadle_runs_at_work_most",
+    "Runs at work in this worker that make a crowd: it takes up none.",
+    registry=REGISTRY,
+)
 FILES_READ = Counter(
     "treadle_files_read",
     "Files of vector stores that this worker worked on, by how that ended.",

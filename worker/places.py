@@ -39,9 +39,9 @@ class Places:
         most = settings.concurrency
         self._most = most
         self._most_of_batch = max(1, most - -(-most // _KEPT))
-        self._crowd = settings.database_pool * _CROWD_OF_A_CONNECTION
+        self.crowd = settings.database_pool * _CROWD_OF_A_CONNECTION
         self._worth = max(
-            1, min(self._most_of_batch // _WORTH_OF_HELD, self._crowd // _WORTH_OF_CROWD)
+            1, min(self._most_of_batch // _WORTH_OF_HELD, self.crowd // _WORTH_OF_CROWD)
         )
         self._held: dict[str, int] = dict.fromkeys(LANES, 0)
         self._at_work: dict[str, int] = dict.fromkeys(LANES, 0)
@@ -54,6 +54,10 @@ class Places:
         self._lock = threading.Lock()
         self._some_free = threading.Condition(self._lock)
         self._more_may_be_found = threading.Condition(self._lock)
+
+    @property
+    def at_work(self) -> int:
+        return sum(self._at_work.values())
 
     @property
     def ended(self) -> int:
@@ -128,14 +132,14 @@ class Places:
             self._more_may_be_found.notify()
 
     def _free(self) -> Free:
-        held, at_work = sum(self._held.values()), sum(self._at_work.values())
-        self._is_crowded = at_work >= (self._crowd // 2 if self._is_crowded else self._crowd)
-        most = 0 if self._is_crowded else min(self._most - held, self._crowd - at_work)
+        held, at_work = sum(self._held.values()), self.at_work
+        self._is_crowded = at_work >= (self.crowd // 2 if self._is_crowded else self.crowd)
+        most = 0 if self._is_crowded else min(self._most - held, self.crowd - at_work)
         return Free(most, min(most, self._free_of_batch()))
 
     def _free_of_batch(self) -> int:
         free = self._most_of_batch - self._held[BATCH]
-        return max(0, min(free, max(1, self._crowd // 2) - self._at_work[BATCH]))
+        return max(0, min(free, max(1, self.crowd // 2) - self._at_work[BATCH]))
 
     def _may_find_more(self) -> bool:
         one_ended = self._left_after is not None and self._left_after != self._ended

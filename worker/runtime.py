@@ -15,6 +15,7 @@ from worker.execution import Execution
 from worker.ingestion import Ingestions
 from worker.lease import Lease
 from worker.model import Model
+from worker.places import Places
 from worker.sweep import Sweep
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,10 @@ def start(settings: Settings) -> None:
     model = Model(settings)
     execution = Execution(settings, database, lease, model)
     ingestions = Ingestions(settings, database, lease, model.embeddings)
-    bell = Bell(settings, database, lease, execution)
+    places = Places(settings)
+    bell = Bell(settings, database, lease, execution, places)
     _runtime = Runtime(settings, database, lease, sweep, bell, ingestions)
-    watch.start(settings, database, lease, sweep)
+    watch.start(settings, database, lease, sweep, places)
     lease.start()
     sweep.start()
     ingestions.start()

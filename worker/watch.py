@@ -19,7 +19,8 @@ from shared.db import Database
 from shared.errors import SettingsError
 from shared.settings import Settings
 from worker.lease import Lease
-from worker.metrics import CONCURRENCY, RUNS_HELD
+from worker.metrics import CONCURRENCY, CROWD, RUNS_AT_WORK, RUNS_HELD
+from worker.places import Places
 from worker.sweep import Sweep
 
 # More than a round can take where PostgreSQL crawls and every statement meets its limit.
@@ -27,10 +28,14 @@ STUCK_SECONDS = 180.0
 _IDLE_SECONDS = 10
 
 
-def start(settings: Settings, database: Database, lease: Lease, sweep: Sweep) -> None:
+def start(
+    settings: Settings, database: Database, lease: Lease, sweep: Sweep, places: Places
+) -> None:
     """Raises SettingsError where the address cannot be had."""
     CONCURRENCY.set(settings.concurrency)
     RUNS_HELD.set_function(lambda: lease.number_held)
+    CROWD.set(places.crowd)
+    RUNS_AT_WORK.set_function(lambda: places.at_work)
     metrics.CONNECTIONS_MOST.set(settings.database_pool)
     metrics.CONNECTIONS_IN_USE.set_function(lambda: database.load().in_use)
     metrics.CONNECTIONS_WAITING.set_function(lambda: database.load().waiting)

@@ -54,6 +54,8 @@ WORKED = {
     'treadle_model_errors_total{kind="refused"}': 1,
     'treadle_model_errors_total{kind="late"}': 0,
     "treadle_runs_held_most": 8,
+    "treadle_runs_at_work": 0,
+    "treadle_runs_at_work_most": 8,
     "treadle_database_connections_most": 4,
 }
 SERVED = {

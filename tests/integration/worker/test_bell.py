@@ -21,13 +21,16 @@ from worker.bell import Bell
 from worker.execution import Execution
 from worker.lease import Lease
 from worker.model import Model
+from worker.places import Places
 
 
 @contextmanager
 def a_bell(settings: Settings, database: Database, lease: Lease) -> Iterator[Bell]:
     """As a worker has it: its runs in threads."""
     with closing(Model(settings)) as model:
-        bell = Bell(settings, database, lease, Execution(settings, database, lease, model))
+        bell = Bell(
+            settings, database, lease, Execution(settings, database, lease, model), Places(settings)
+        )
         bell.start()
         yield bell
         lease.draining = True
