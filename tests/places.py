@@ -1,7 +1,9 @@
 """Where blobs are kept in tests: a directory, or a bucket of the S3 server."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,10 +43,15 @@ def away(settings: Settings, request: pytest.FixtureRequest) -> Iterator[None]:
 def _kept_in(address: str) -> set[str]:
     parts = urlsplit(address)
     prefix = parts.path.strip("/") + "/"
-    session: Any = Session()
-    client = session.create_client("s3")
+    client = _client(os.environ["AWS_ENDPOINT_URL_S3"])
     asked = {"Bucket": parts.netloc, "Prefix": prefix}
     whole = client.list_objects_v2(**asked).get("Contents", [])
     begun = client.list_multipart_uploads(**asked).get("Uploads", [])
     names = {one["Key"] for one in whole} | {f"{one['Key']}.part" for one in begun}
     return {name.removeprefix(prefix) for name in names}
+
+
+@cache
+def _client(endpoint: str) -> Any:
+    session: Any = Session()
+    return session.create_client("s3", endpoint_url=endpoint)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -214,6 +215,21 @@ def test_a_file_that_comes_too_slowly_is_given_up(
     monkeypatch.setattr(s3, "_PATIENCE_SECONDS", -100.0)
     with pytest.raises(Unavailable, match="too slowly"), blobs.file("file-x"):
         raise AssertionError
+
+
+@in_a_bucket
+def test_of_what_is_brought_here_nothing_has_a_name(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nothing of it is left by a process that is killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    new = blobs.begin("file-x")
+    new.write(b"x")
+    assert list(tmp_path.iterdir()) == []
+    new.keep()
+    with blobs.file("file-x") as file:
+        assert (file.read(), list(tmp_path.iterdir())) == (b"x", [])
+    new.drop()
 
 
 @in_a_bucket
