@@ -45,6 +45,7 @@ _SLOWEST_BYTES_PER_SECOND = 1024 * 1024
 _PATIENCE_SECONDS = 60.0
 
 _FAILURES = (BotoCoreError, ClientError, ResponseParserError, OSError)
+_WRONGLY_SET = "TREADLE_BLOBS names S3, and what AWS's variables say of it is wrong: {error}"
 _NO_CREDENTIALS = (
     "TREADLE_BLOBS names S3 and no credentials for it were found: set AWS_ACCESS_KEY_ID and"
     " AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role."
@@ -61,9 +62,11 @@ class Bucket(Blobs):
         self._wait = wait
         try:
             self._client = _client()
-        except (BotoCoreError, ValueError) as error:
-            told = f"TREADLE_BLOBS names S3, and what AWS's variables say of it is wrong: {error}"
-            raise SettingsError(told) from error
+        except BotoCoreError as error:
+            raise SettingsError(_WRONGLY_SET.format(error=error)) from error
+        except ValueError as error:  # which quotes the endpoint, and with it who knows what
+            told = "no address can be made of AWS_ENDPOINT_URL_S3 and AWS_DEFAULT_REGION."
+            raise SettingsError(_WRONGLY_SET.format(error=told)) from error
 
     def begin(self, blob_id: str) -> NewBlob:
         with _reached():

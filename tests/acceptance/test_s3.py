@@ -113,12 +113,10 @@ def test_a_download_whose_s3_goes_away_ends_short_and_is_there_again_later(
     with httpx2.Client(timeout=60) as http, http.stream("GET", path, headers=headers) as answer:
         assert answer.headers["Content-Length"] == str(LARGE)
         pieces = answer.iter_bytes()
-        got = len(next(pieces))
+        assert next(pieces)
         s3.kill()
         with pytest.raises(httpx2.TransportError):
-            for piece in pieces:
-                got += len(piece)
-    assert got < LARGE
+            list(pieces)
     refused = stack.http(timeout=60).get(f"files/{file.id}/content")
     assert refused.status_code == 503
     s3.start()
