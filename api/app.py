@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
-from api import errors, health, limits, metrics, watch
+from api import disk, errors, health, limits, metrics, watch
 from api.background import Background
 from api.clearing import Clearing
 from api.documentation import page
@@ -23,7 +23,7 @@ from api.opengpts import errors as opengpts_errors
 from api.runtime import Runtime, attach
 from api.served_models import ServedModels
 from shared import events, log, queue, rates
-from shared.blobs import Blobs
+from shared.blobs import open_blobs
 from shared.db import Database
 from shared.embeddings import Embeddings
 from shared.schema import require_migrated
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     runtime = Runtime(
         settings,
         database,
-        Blobs(settings),
+        open_blobs(settings, disk.wait),
         listener,
         models,
         Embeddings(settings),

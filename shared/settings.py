@@ -67,9 +67,9 @@ def _one_of(*words: str) -> Reader:
     return read
 
 
-def _directory(text: str) -> str:
-    if "://" in text:
-        raise ValueError("must be a directory: object storage is not built")
+def _place(text: str) -> str:
+    if "://" in text and not re.fullmatch(r"s3://[\w.-]{3,63}(/[\w.!*'()/-]*)?", text, re.ASCII):
+        raise ValueError("must be a directory, or an address like s3://bucket/prefix")
     return text
 
 
@@ -141,9 +141,9 @@ class Settings:
     blobs: str = _setting(
         "TREADLE_BLOBS",
         "",
-        _directory,
-        "the directory with the bytes of files, the same for all APIs and workers;"
-        " none: in TREADLE_HOME",
+        _place,
+        "the directory with the bytes of files, or s3://bucket/prefix, the same for all APIs and"
+        " workers; none: in TREADLE_HOME",
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
     port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")
@@ -274,7 +274,8 @@ class Settings:
             try:
                 values[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                shown = "" if name.endswith("_URL") else f"; it is {text!r}"  # URLs hold passwords
+                # Addresses hold passwords.
+                shown = "" if name.endswith("_URL") or "@" in text else f"; it is {text!r}"
                 raise SettingsError(f"{name} {error}{shown}.") from None
         settings = cls(**values)
         if settings.metrics_port == settings.port:
@@ -289,6 +290,10 @@ class Settings:
                 about = setting.metadata["about"]
                 raise SettingsError(f"{setting.metadata['env']} is not set ({about}).")
         return self
+
+    @property
+    def blobs_are_in_s3(self) -> bool:
+        return self.blobs.startswith("s3://")
 
     @property
     def blob_directory(self) -> Path:

@@ -30,6 +30,7 @@ from shared.store import callers
 from tests.model_server import ModelServer
 from tests.published.plugin import Published
 from tests.published.recording import recorded
+from tests.s3_server import S3Server
 from worker.bell import Bell
 from worker.execution import Execution
 from worker.ingestion import Ingestions
@@ -105,11 +106,35 @@ def model_server(session_model_server: ModelServer) -> ModelServer:
     return session_model_server
 
 
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(_home(tmp_path_factory) / "s3") as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty one, as TREADLE_BLOBS names it. Every process of the test can reach it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{random_text(16)}".lower()
+    s3_server.client().create_bucket(Bucket=name)
+    return f"s3://{name}/some/files"
+
+
+@pytest.fixture
+def blob_place(request: pytest.FixtureRequest) -> str:
+    """TREADLE_BLOBS: the default, a directory, but where a test asks for a bucket, as those do that
+    are marked with `tests.places.in_both`."""
+    asked = getattr(request, "param", "directory")
+    return request.getfixturevalue("bucket") if asked == "bucket" else ""
+
+
 @pytest.fixture
 def settings(
-    database_url: str, redis_url: str, model_server: ModelServer, tmp_path: Path
+    database_url: str, redis_url: str, model_server: ModelServer, tmp_path: Path, blob_place: str
 ) -> Settings:
-    return settings_for(database_url, redis_url, model_server, tmp_path)
+    return replace(settings_for(database_url, redis_url, model_server, tmp_path), blobs=blob_place)
 
 
 def settings_for(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from shared.blobs import Blobs
+from shared.blobs import open_blobs
 from shared.db import Database, Transaction
 from shared.embeddings import MOST_AT_ONCE, Embedded, Embeddings
 from shared.errors import LeaseLost, ModelError, Unavailable, Unreadable
@@ -49,7 +49,7 @@ class Ingestions:
         self._settings = settings
         self._database = database
         self._lease = lease
-        self._blobs = Blobs(settings)
+        self._blobs = open_blobs(settings)
         self._embeddings = embeddings
         self._claiming = threading.Lock()
         self.held: dict[int, Extraction] = {}
@@ -144,7 +144,7 @@ class Ingestions:
 
     def _work(self, held: Ingestion, extraction: Extraction) -> str:
         try:
-            text = extraction.text(self._blobs.path(held.file_id), held.filename)
+            text = self._text(held, extraction)
             if not text.strip():
                 raise Unreadable(INVALID, "The file has no text.")
             pieces = [
@@ -162,8 +162,6 @@ class Ingestions:
             return self._end(lambda tx: ingestions.fail(tx, held, code, message), error.code)
         except ModelError as error:
             return self._after_error(held, error)
-        except OSError as error:
-            return self._after_error(held, _unreached(error))
         model = self._embeddings.model
         size = len(text.encode())
 
@@ -172,6 +170,15 @@ class Ingestions:
             _leave_alone(tx, model, last.rest_seconds)
 
         return self._end(complete, "completed")
+
+    def _text(self, held: Ingestion, extraction: Extraction) -> str:
+        try:
+            with self._blobs.file(held.file_id) as file:
+                return extraction.text(file, held.filename)
+        except (OSError, Unavailable) as error:
+            raise ModelError(
+                f"The worker cannot reach the file: {error}", code="server_error", transient=True
+            ) from error
 
     def _all_but_the_last(self, held: Ingestion, pieces: Sequence[Piece]) -> tuple[int, Embedded]:
         """Writes the chunks as their vectors come, all but the last of them, which are for the end:
@@ -276,11 +283,3 @@ def _leave_alone(tx: Transaction, model: str | None, seconds: float | None) -> N
     """No file is claimed for so long, by any worker."""
     if model and seconds:
         model_pauses.pause(tx, model, seconds)
-
-
-def _unreached(error: OSError) -> ModelError:
-    return ModelError(
-        f"The worker cannot reach the file's bytes ({error.strerror}).",
-        code="server_error",
-        transient=True,
-    )

@@ -6,7 +6,7 @@ from typing import Any
 from flask import jsonify
 from marshmallow import ValidationError
 
-from api import disk, repeats, uploads
+from api import repeats, uploads
 from api.auth import project_id
 from api.openai import bodies
 from api.openai.blueprint import Blueprint
@@ -45,7 +45,7 @@ def create_file() -> Any:
         new = NewFile(
             id=file_id, size=form.blob.size, sha256=form.blob.sha256, **_judged(form.values)
         )
-        disk.wait(form.blob.keep)
+        form.blob.keep()
     repeats.remember(repr((new.filename, new.purpose, new.life_seconds, new.sha256)).encode())
     with transaction() as tx:
         return jsonify(once(tx, lambda: bodies.file(files.create(tx, project_id(), new, most))))

@@ -77,7 +77,8 @@ class Stack:
         given["DATABASE_URL"] = self.database_url
         given["REDIS_URL"] = self.redis_url
         given["TREADLE_HOME"] = str(self.state.directory)
-        given["TREADLE_BLOBS"] = str(settings.blob_directory.absolute())
+        if not settings.blobs_are_in_s3:
+            given["TREADLE_BLOBS"] = str(settings.blob_directory.absolute())
         if not settings.opengpts_project and self.address.is_local:
             given["TREADLE_OPENGPTS_PROJECT"] = self._key_id
         if self.local_model:

@@ -1,4 +1,4 @@
-"""Files: what a caller uploaded, and what is made for callers. Here their rows; `shared/blobs.py`
+"""Files: what a caller uploaded, and what is made for callers. Here their rows; `shared/blobs`
 has their bytes.
 
 Bytes without a row are known by name: a writer says so before its first byte, and whoever deletes a

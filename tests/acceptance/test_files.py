@@ -1,6 +1,7 @@
 """Files through real processes: large ones, slow ones, and a process that dies under one."""
 
 import hashlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,21 +16,21 @@ from tests.acceptance.test_hostile_clients import (
     MEGABYTE,
     connected,
     megabytes_of_the_api,
+    processes_of_the_api,
     read_to_the_end,
     send,
 )
+from tests.places import in_both, kept
 
 LARGE = 256 * MEGABYTE
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
 TAIL = b'\r\n--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n--b--\r\n'
 KIND = "multipart/form-data; boundary=b"
+# Enough that S3 holds something of it.
+STARTED = HEAD + bytes(9_000_000)
 
 
-def kept(stack: Stack) -> set[str]:
-    directory = stack.settings.blob_directory
-    return {path.name for path in directory.iterdir()} if directory.exists() else set()
-
-
+@in_both
 @pytest.mark.timeout(120)
 def test_a_large_file_goes_in_and_out_without_being_held(stack: Stack) -> None:
     stack.start_api()
@@ -72,18 +73,21 @@ def test_a_large_file_goes_in_and_out_without_being_held(stack: Stack) -> None:
     assert max(most) - before < 64
 
 
+@in_both
 def test_an_upload_that_stops_is_left_and_leaves_nothing(stack: Stack) -> None:
     stack.environment["TREADLE_IDLE_SECONDS"] = "1"
     stack.start_api()
     with connected(stack) as stuck:
-        send(stuck, stack, "/v1/files", HEAD, Content_Type=KIND, Content_Length="100000")
-        wait_until(lambda: len(kept(stack)) == 1, 20, "the upload to begin")
+        send(stuck, stack, "/v1/files", STARTED, Content_Type=KIND, Content_Length="10000000")
+        wait_until(lambda: len(kept(stack.settings)) == 1, 20, "the upload to begin")
         answer = read_to_the_end(stuck)
     assert not answer or answer.startswith(b"HTTP/1.1 4")
-    wait_until(lambda: kept(stack) == set(), 20, "the upload to be left")
+    wait_until(lambda: kept(stack.settings) == set(), 20, "the upload to be left")
     assert stack.client().files.list().data == []
 
 
+@in_both
+@pytest.mark.timeout(120)
 def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_the_next(
     stack: Stack, database: Database
 ) -> None:
@@ -91,17 +95,17 @@ def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_the_next(
     client = stack.client()
     stays, goes = (client.files.create(file=b"x", purpose="user_data") for _ in range(2))
     with connected(stack) as upload:
-        send(upload, stack, "/v1/files", HEAD, Content_Type=KIND, Content_Length="100000")
-        wait_until(lambda: len(kept(stack)) == 3, 20, "the upload to begin")
-        for process in stack.running:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert len(kept(stack)) == 3
+        send(upload, stack, "/v1/files", STARTED, Content_Type=KIND, Content_Length="10000000")
+        wait_until(lambda: len(kept(stack.settings)) == 3, 20, "the upload to begin")
+        for pid in [stack.running[0].pid, *processes_of_the_api(stack)]:
+            os.kill(pid, signal.SIGKILL)
+        stack.running[0].wait()
+    assert len(kept(stack.settings)) == 3
     with database.transaction() as tx:
         tx.execute("UPDATE unowned_blobs SET due_at = now()")
         project_id = tx.value("SELECT project_id FROM files WHERE id = %(id)s", {"id": goes.id})
         files.delete(tx, project_id, goes.id)
     stack.base_urls.clear()
     stack.start_api()
-    wait_until(lambda: kept(stack) == {stays.id}, 40, "what is left to be deleted")
+    wait_until(lambda: kept(stack.settings) == {stays.id}, 40, "what is left to be deleted")
     assert stack.client().files.list().data == [stays]

@@ -178,6 +178,78 @@ class TestRedis:
         assert "ses" not in told.replace("addresses", "").replace("address", "")
 
 
+class TestS3:
+    @pytest.fixture
+    def settings(
+        self, settings: Settings, bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> Settings:
+        monkeypatch.setattr(servers, "_postgresql", lambda *_: iter(()))
+        return replace(settings, blobs=bucket)
+
+    def test_one_that_takes_us_is_taken_without_a_word(self, settings: Settings) -> None:
+        assert advice(settings) == []
+
+    def test_a_bucket_that_is_not_there_is_refused(self, settings: Settings) -> None:
+        told = refusal(replace(settings, blobs="s3://no-such-bucket/files"))
+        assert told == "TREADLE_BLOBS names the bucket no-such-bucket, which is not there."
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
+        ],
+    )
+    def test_one_that_refuses_our_credentials_is_refused_without_telling_them(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+    ) -> None:
+        monkeypatch.setenv(name, "sesame")
+        told = refusal(settings)
+        assert told.startswith("S3 refuses us the bucket test-")
+        assert told.endswith(f" ({reason}).")
+        assert "sesame" not in told
+
+    def test_a_start_without_credentials_is_refused(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        assert refusal(settings).startswith(
+            "TREADLE_BLOBS names S3 and no credentials for it were found: set AWS_ACCESS_KEY_ID"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "value", "reason"),
+        [
+            ("AWS_ENDPOINT_URL_S3", "http://me:sesame@no address", "no address can be made"),
+            ("AWS_PROFILE", "nobody", "(nobody) could not be found"),
+        ],
+    )
+    def test_what_awss_variables_say_wrongly_is_refused(
+        self,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        value: str,
+        reason: str,
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        told = refusal(settings)
+        assert told.startswith("TREADLE_BLOBS names S3, and what AWS's variables say of it is")
+        assert reason in told
+        assert "sesame" not in told
+
+    def test_one_that_is_away_is_warned_of(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://me:sesame@127.0.0.1:1")
+        (told,) = advice(settings)
+        assert told == (
+            "S3 cannot be reached at 127.0.0.1:1 (EndpointConnectionError): until it can, files are"
+            " neither taken nor given."
+        )
+
+
 def _connects(url: str) -> bool:
     try:
         psycopg.connect(url).close()

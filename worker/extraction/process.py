@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path, PurePath
 from subprocess import DEVNULL, PIPE
+from typing import IO
 
 from shared.errors import Unreadable
 from worker.extraction.outcome import INVALID, MOST_TEXT, UNREADABLE
@@ -25,11 +26,11 @@ class Extraction:
         self._process: subprocess.Popen[bytes] | None = None
         self.was_cut = False
 
-    def text(self, path: Path, name: str) -> str:
-        """Raises Unreadable; OSError where the file cannot be opened. Of the name only the ending
+    def text(self, file: IO[bytes], name: str) -> str:
+        """Raises Unreadable; OSError where no process can be started. Of the name only the ending
         is told, for who lists processes sees it."""
         ending = PurePath(name).suffix.lower()[:20]
-        with path.open("rb") as file, self._lock:
+        with self._lock:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-m", "worker.extraction", str(os.getpid()), ending],
                 stdin=file,

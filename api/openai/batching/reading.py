@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from api import disk
 from shared.blobs import PIECE, Blobs
 from shared.store.batch_lines import NewLine
 from shared.store.batches import Batch
@@ -67,7 +66,7 @@ def _lines(blobs: Blobs, batch: Batch, longest: int) -> Iterator[bytes]:
     rest = b""
     pieces = blobs.pieces(batch.input_file_id, batch.read_bytes)
     try:
-        while piece := disk.wait(_next, pieces):
+        for piece in pieces:
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 yield line + b"\n"
@@ -77,11 +76,6 @@ def _lines(blobs: Blobs, batch: Batch, longest: int) -> Iterator[bytes]:
             yield rest
     finally:
         pieces.close()
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    """Empty at the end."""
-    return next(pieces, b"")
 
 
 def _judge(chunk: Chunk, endpoint: str, line: bytes, number: int, at_byte: int) -> None:

@@ -10,7 +10,6 @@ ended        its lines are deleted
 import logging
 from typing import Any
 
-from api import disk
 from api.openai.batching import reading, requests
 from api.openai.batching.reading import error
 from api.openai.batching.writing import LEASE_SECONDS, Writing
@@ -123,7 +122,7 @@ class Steps:
 
     def _start(self, tx: Transaction, batch: Batch, line: Line) -> None:
         pieces = self._runtime.blobs.pieces(batch.input_file_id, line.at_byte, line.length)
-        body = reading.parsed(disk.wait(b"".join, pieces))["body"]
+        body = reading.parsed(b"".join(pieces))["body"]
         try:
             with tx.atomic():
                 run = requests.start(tx, batch, body, self._runtime.settings.run_seconds)

@@ -3,7 +3,6 @@ writer that dies leaves bytes that no file has; the next begins anew, and one of
 
 from contextlib import ExitStack
 
-from api import disk
 from api.openai.batching import results
 from shared.blobs import Blobs, NewBlob
 from shared.db import Database, Transaction
@@ -29,7 +28,7 @@ class Writing:
             self._fill(batch, fence, output[1], errors[1])
             for _, blob in (output, errors):
                 if blob.size:
-                    disk.wait(blob.keep)
+                    blob.keep()
             with self._database.transaction() as tx:
                 batches.renew(tx, batch, fence, LEASE_SECONDS)
                 output_file_id = _create(tx, batch, "output", *output)
@@ -40,8 +39,8 @@ class Writing:
         file_id = new_id("file")
         with self._database.transaction() as tx:
             files.begin(tx, file_id)
-        blob = disk.wait(self._blobs.begin, file_id)
-        stack.callback(disk.wait, blob.drop)
+        blob = self._blobs.begin(file_id)
+        stack.callback(blob.drop)
         return file_id, blob
 
     def _fill(self, batch: Batch, fence: int, output: NewBlob, errors: NewBlob) -> None:
@@ -55,7 +54,7 @@ class Writing:
                 return
             for blob, wanted in ((output, True), (errors, False)):
                 page = b"".join(text for is_output, text in texts if is_output is wanted)
-                disk.wait(blob.write, page)
+                blob.write(page)
             after = lines[-1].line
 
 

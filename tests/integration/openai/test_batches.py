@@ -18,7 +18,7 @@ from api.openai.batching.reading import MOST_ERRORS
 from api.openai.batching.steps import Steps
 from api.openai.schemas.batches import CHAT_COMPLETIONS, THREADS_RUNS
 from shared.batch_state import ENDED, NEXT, BatchStatus, before
-from shared.blobs import Blobs
+from shared.blobs import open_blobs
 from shared.db import Database
 from shared.errors import LeaseLost
 from shared.settings import Settings
@@ -27,6 +27,7 @@ from tests.conftest import Caller, an_app, client_as
 from tests.factories import a_batch, a_file, an_assistant
 from tests.integration.wire import error_of
 from tests.model_server import ModelServer, fail, say
+from tests.places import in_both, kept
 from worker.bell import Bell
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
@@ -94,6 +95,7 @@ def output(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
 
+@in_both
 def test_chat_completions_are_answered_in_the_order_of_the_lines(
     client: OpenAI, database: Database, ask: Ask, steps: Steps, worker: Bell
 ) -> None:
@@ -346,6 +348,7 @@ def test_lines_that_are_none_fail_the_batch_before_anything_is_asked(
     assert model_server.requests == []
 
 
+@in_both
 @pytest.mark.parametrize("text", ["", "\n\n  \n"])
 def test_a_file_without_a_request_fails(
     client: OpenAI, database: Database, ask: Ask, steps: Steps, text: str
@@ -367,6 +370,7 @@ def test_no_more_errors_are_told_than_one_can_read(
     assert len(failed.errors.data or ()) == MOST_ERRORS
 
 
+@in_both
 def test_too_many_lines_or_one_that_is_too_long_fail_the_batch(
     client: OpenAI,
     app: Flask,
@@ -486,6 +490,7 @@ def test_a_run_that_somebody_deletes_is_told_as_such(
     assert line["error"]["code"] == "run_deleted"
 
 
+@in_both
 def test_the_input_may_be_deleted_while_it_is_worked_off(
     client: OpenAI,
     database: Database,
@@ -496,14 +501,13 @@ def test_the_input_may_be_deleted_while_it_is_worked_off(
 ) -> None:
     batch = ask([GOOD])
     client.files.delete(batch.input_file_id)
-    clearing = Clearing(database, Blobs(settings))
+    clearing = Clearing(database, open_blobs(settings))
     clearing.clear()
     work_off(database, steps, worker)
     ended = client.batches.retrieve(batch.id)
     assert len(output(client, ended.output_file_id)) == 1
     clearing.clear()
-    kept = {path.name for path in settings.blob_directory.iterdir()}
-    assert kept == {ended.output_file_id}
+    assert kept(settings) == {ended.output_file_id}
 
 
 def test_a_batch_whose_bytes_cannot_be_read_waits_and_holds_up_no_other(
@@ -583,6 +587,7 @@ def test_who_writes_the_files_without_the_newest_fence_ends_nothing(
     assert len(client.files.list(purpose="batch_output").data) == 1
 
 
+@in_both
 def test_a_writer_that_dies_leaves_its_work_to_the_next(
     client: OpenAI,
     database: Database,
@@ -606,9 +611,8 @@ def test_a_writer_that_dies_leaves_its_work_to_the_next(
     assert client.batches.retrieve(made.id).output_file_id == file.id
     with database.autocommit() as tx:
         tx.execute("UPDATE unowned_blobs SET due_at = now()")
-    Clearing(database, Blobs(settings)).clear()
-    kept = {path.name for path in settings.blob_directory.iterdir()}
-    assert kept == {made.input_file_id, file.id}
+    Clearing(database, open_blobs(settings)).clear()
+    assert kept(settings) == {made.input_file_id, file.id}
 
 
 def test_only_a_file_for_batches_becomes_one(

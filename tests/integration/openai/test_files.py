@@ -11,12 +11,13 @@ from openai import BadRequestError, NotFoundError, OpenAI
 
 from api import received, uploads
 from api.clearing import Clearing
-from shared.blobs import Blobs
+from shared.blobs import open_blobs
 from shared.db import Database
 from shared.settings import Settings
 from tests.conftest import Caller, an_app, client_as, http_as
 from tests.factories import a_file, an_assistant
 from tests.integration.wire import call, error_of
+from tests.places import away, in_both, kept
 
 BOUNDARY = "----a-boundary"
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -44,16 +45,12 @@ def post(app: Flask, caller: Caller, content: bytes, **headers: str) -> httpx2.R
     return call(app, caller.secret, "POST", "/v1/files", content=content, headers=KIND | headers)
 
 
-def kept(settings: Settings) -> set[str]:
-    directory = settings.blob_directory
-    return {path.name for path in directory.iterdir()} if directory.exists() else set()
-
-
 @pytest.fixture
 def cleared(settings: Settings, database: Database) -> Clearing:
-    return Clearing(database, Blobs(settings))
+    return Clearing(database, open_blobs(settings))
 
 
+@in_both
 def test_a_file_comes_back_as_it_was_given(client: OpenAI) -> None:
     content = bytes(range(256)) * 5000
     file = client.files.create(file=("data.bin", content), purpose="user_data")
@@ -193,6 +190,7 @@ def test_a_file_without_a_name_that_can_be_kept_is_refused(
     assert kept(settings) == set()
 
 
+@in_both
 def test_an_empty_file_is_a_file(app: Flask, caller: Caller) -> None:
     made = post(app, caller, a_form(a_part(NAMED, b""), PURPOSE)).json()
     assert made["bytes"] == 0
@@ -240,6 +238,7 @@ def test_what_is_no_multipart_form_is_refused(app: Flask, caller: Caller, kind: 
     error_of(post(app, caller, WHOLE, **{"Content-Type": kind}))
 
 
+@in_both
 def test_what_is_too_large_is_refused_however_it_comes(
     app: Flask, caller: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +254,7 @@ def test_what_is_too_large_is_refused_however_it_comes(
     assert len(kept(settings)) == 1
 
 
+@in_both
 def test_a_body_that_comes_too_slowly_is_left(
     app: Flask, caller: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +265,7 @@ def test_a_body_that_comes_too_slowly_is_left(
     assert kept(settings) == set()
 
 
+@in_both
 def test_a_range_is_answered_with_that_range(client: OpenAI, http: httpx2.Client) -> None:
     file = client.files.create(file=b"0123456789", purpose="user_data")
 
@@ -305,6 +306,7 @@ def test_a_file_that_is_not_there_is_not_found(client: OpenAI, app: Flask, calle
     }
 
 
+@in_both
 def test_a_deleted_file_is_gone_and_then_its_bytes(
     client: OpenAI, settings: Settings, cleared: Clearing
 ) -> None:
@@ -322,6 +324,7 @@ def test_a_deleted_file_is_gone_and_then_its_bytes(
     assert kept(settings) == set()
 
 
+@in_both
 def test_an_expired_file_is_gone_at_once_and_then_its_bytes(
     client: OpenAI, database: Database, settings: Settings, cleared: Clearing
 ) -> None:
@@ -339,6 +342,7 @@ def test_an_expired_file_is_gone_at_once_and_then_its_bytes(
         assert tx.values("SELECT id FROM unowned_blobs") == []
 
 
+@in_both
 def test_bytes_whose_writer_died_are_deleted_when_no_upload_can_still_be_theirs(
     database: Database, settings: Settings, cleared: Clearing
 ) -> None:
@@ -348,19 +352,22 @@ def test_bytes_whose_writer_died_are_deleted_when_no_upload_can_still_be_theirs(
                 "INSERT INTO unowned_blobs (id, due_at) VALUES (%(id)s, now() + interval '1 hour')",
                 {"id": file_id},
             )
-    whole = Blobs(settings).begin("file-whole")
+    whole = open_blobs(settings).begin("file-whole")
     whole.write(b"x")
     whole.keep()
     whole.drop()
-    (settings.blob_directory / "file-unfinished.part").write_bytes(b"x")
+    unfinished = open_blobs(settings).begin("file-unfinished")
+    unfinished.write(bytes(9_000_000))
     cleared.clear()
     assert kept(settings) == {"file-unfinished.part", "file-whole"}
     with database.autocommit() as tx:
         tx.execute("UPDATE unowned_blobs SET due_at = now()")
     cleared.clear()
     assert kept(settings) == set()
+    unfinished.drop()
 
 
+@in_both
 def test_bytes_that_cannot_be_reached_are_asked_for_again_later(
     app: Flask,
     http: httpx2.Client,
@@ -368,18 +375,17 @@ def test_bytes_that_cannot_be_reached_are_asked_for_again_later(
     settings: Settings,
     caller: Caller,
     cleared: Clearing,
+    request: pytest.FixtureRequest,
 ) -> None:
     file = client.files.create(file=b"x", purpose="user_data")
-    away = settings.blob_directory.rename(settings.home / "away")
-    settings.blob_directory.write_text("no directory")
-    for answer in (http.get(f"files/{file.id}/content"), post(app, caller, WHOLE)):
-        assert answer.status_code == 503
-        assert answer.json()["error"]["type"] == "server_error"
-    gone = client.files.create
-    assert client.files.delete(file.id).deleted
-    cleared.clear()
-    settings.blob_directory.unlink()
-    away.rename(settings.blob_directory)
+    with away(settings, request):
+        for answer in (http.get(f"files/{file.id}/content"), post(app, caller, WHOLE)):
+            assert answer.status_code == 503
+            assert answer.json()["error"]["type"] == "server_error"
+            assert int(answer.headers["Retry-After"]) > 0
+        gone = client.files.create
+        assert client.files.delete(file.id).deleted
+        cleared.clear()
     assert kept(settings) == {file.id}
     assert gone(file=b"y", purpose="user_data").bytes == 1
 

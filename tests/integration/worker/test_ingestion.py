@@ -9,7 +9,7 @@ from openai import OpenAI
 from openai.types.vector_stores import VectorStoreFile
 
 from shared import queue
-from shared.blobs import Blobs
+from shared.blobs import open_blobs
 from shared.db import Database, Session
 from shared.errors import LeaseLost
 from shared.settings import Settings
@@ -19,6 +19,7 @@ from shared.store.chunks import Piece
 from tests.conftest import Caller, a_caller, an_ingester
 from tests.factories import a_file, a_vector_store
 from tests.model_server import ModelServer, fail, send, stall, vector_of
+from tests.places import in_both
 from worker.ingestion import Ingestions
 from worker.lease import Lease
 from worker.sweep import sweep
@@ -55,6 +56,7 @@ def lose_all_workers(database: Database, settings: Settings) -> None:
         sweep(tx, settings)
 
 
+@in_both
 def test_a_file_is_read_cut_and_counted(
     client: OpenAI, ingestions: Ingestions, database: Database
 ) -> None:
@@ -209,11 +211,12 @@ def test_a_model_that_has_no_embeddings_fails_the_file(
     assert rows(database, "SELECT text FROM chunks") == []
 
 
+@in_both
 def test_bytes_that_cannot_be_reached_are_looked_for_again_and_then_given_up(
     client: OpenAI, ingestions: Ingestions, database: Database, settings: Settings
 ) -> None:
     put_in = put(client)
-    Blobs(settings).delete(put_in[1])
+    open_blobs(settings).delete(put_in[1])
     for _ in range(settings.model_retries):
         assert ingestions.work_one()
         assert now(client, put_in).status == "in_progress"
@@ -343,6 +346,7 @@ def test_a_worker_that_stops_gives_back_what_it_reads(
     assert rows(database, "SELECT worker_id FROM vector_store_files") == [None]
 
 
+@in_both
 def test_a_worker_that_ends_in_the_middle_of_a_file_leaves_it_to_others(
     client: OpenAI, ingestions: Ingestions
 ) -> None:

@@ -65,6 +65,8 @@ def test_the_real_lock_pins_uv_and_names_no_host() -> None:
         ({"DATABASE_URL": "postgresql://db/x"}, {"embedded", "model"}),
         ({"DATABASE_URL": "postgresql://db/x", "REDIS_URL": "redis://r"}, {"model"}),
         ({"TREADLE_MODEL_BASE_URL": ""}, {"embedded", "model"}),
+        ({"TREADLE_BLOBS": "/srv/files"}, {"embedded", "model"}),
+        ({"TREADLE_BLOBS": "s3://bucket"}, {"embedded", "model", "s3"}),
     ],
 )
 def test_what_the_environment_names_is_not_installed(

@@ -58,7 +58,11 @@ WRONG = [
     ("TREADLE_OPENGPTS_PROJECT", "tr-secret"),
     ("TREADLE_OPENGPTS_PROJECT", "proj_"),
     ("TREADLE_OPENGPTS_PROJECT", "asst_1"),
-    ("TREADLE_BLOBS", "s3://bucket/prefix"),
+    ("TREADLE_BLOBS", "gs://bucket/prefix"),
+    ("TREADLE_BLOBS", "s3://"),
+    ("TREADLE_BLOBS", "s3://b"),
+    ("TREADLE_BLOBS", "s3:///prefix"),
+    ("TREADLE_BLOBS", "s3://bucket?region=x"),
     ("TREADLE_FILE_BYTES", "-1"),
     ("TREADLE_LOG_LEVEL", "debug"),
 ]
@@ -160,7 +164,16 @@ def test_settings_do_not_change() -> None:
         Settings().port = 1
 
 
-def test_no_secret_is_told_by_a_refusal() -> None:
+@pytest.mark.parametrize("name", ["DATABASE_URL", "TREADLE_BLOBS"])
+def test_no_secret_is_told_by_a_refusal(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_env({"DATABASE_URL": "postgres+x://user:hunter2@h/d"})
+        Settings.from_env({name: "postgres+x://user:hunter2@h/d"})
     assert "hunter2" not in str(caught.value)
+
+
+def test_blobs_are_in_a_directory_or_in_a_bucket() -> None:
+    for value in ("s3://bucket", "s3://bucket/", "s3://my.bucket_1/some/files"):
+        assert Settings.from_env({"TREADLE_BLOBS": value}).blobs_are_in_s3
+    settings = Settings.from_env({"TREADLE_BLOBS": "/srv/files"})
+    assert not settings.blobs_are_in_s3
+    assert settings.blob_directory == Path("/srv/files")

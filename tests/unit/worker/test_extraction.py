@@ -25,7 +25,8 @@ def read(tmp_path: Path) -> Callable[..., str]:
     def read(content: bytes, name: str, seconds: float = 60) -> str:
         path = tmp_path / "blob"
         path.write_bytes(content)
-        return Extraction(seconds).text(path, name)
+        with path.open("rb") as file:
+            return Extraction(seconds).text(file, name)
 
     return read
 
@@ -185,5 +186,5 @@ def test_an_extraction_that_is_cut_before_it_begins_reads_nothing(tmp_path: Path
     (tmp_path / "blob").write_bytes(b"x")
     extraction = Extraction()
     extraction.cut()
-    with pytest.raises(Unreadable):
-        extraction.text(tmp_path / "blob", "a.txt")
+    with (tmp_path / "blob").open("rb") as file, pytest.raises(Unreadable):
+        extraction.text(file, "a.txt")
