@@ -33,6 +33,7 @@ NO_PYTHON = """\
 Treadle needs Python 3.11 or newer; this is {version}, no newer one was found, and uv could not
 fetch one. Install one (Debian 12 and Ubuntu 24.04 have it: apt-get install python3) and repeat."""
 
+YES = ("1", "true", "yes", "on")
 PARALLEL = ["-n", "2", "--dist", "loadgroup"]
 COMPILE = (
     "pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev"
@@ -113,11 +114,12 @@ COMMANDS = {one.__name__: one for one in (run, test, faults, bench, check, setup
 
 
 def parts_to_run(environ) -> set[str]:
-    """The extras for `treadle up`: what the environment names is not installed."""
+    """The extras for `treadle up`: what the environment names is not installed, unless it asks."""
     parts = set()
     if not (environ.get("DATABASE_URL") and environ.get("REDIS_URL")):
         parts.add("embedded")
-    if not environ.get("TREADLE_MODEL_BASE_URL"):
+    local = environ.get("TREADLE_LOCAL_EMBEDDINGS", "").strip().lower() in YES
+    if local or not environ.get("TREADLE_MODEL_BASE_URL"):
         parts.add("model")
     return parts
 
@@ -136,7 +138,7 @@ def install(parts: set[str]) -> None:
     command = [uv, "pip", "install", "--python", os.path.join(BIN, "python")]
     command += ["--constraint", LOCK, "--editable", f".[{extras}]"]
     command += ["--group", "dev"] if "dev" in parts else []
-    say("installing packages; the first time, up to 180 MB are downloaded")
+    say("installing packages; the first time, up to 260 MB are downloaded")
     if relay(command) != 0:
         raise SetupError("The packages could not be installed; the lines above say why.")
     write_stamp({"root": ROOT, "fingerprint": wanted, "parts": sorted(parts)})

@@ -86,6 +86,13 @@ class Settings:
         str,
         "the key that it asks for; none: the model server's, if it is that",
     )
+    local_embeddings: bool | None = _setting(
+        "TREADLE_LOCAL_EMBEDDINGS",
+        None,
+        flag,
+        "whether `treadle up` serves all-MiniLM-L6-v2 for embeddings; none: where neither a model"
+        " server nor a model for embeddings is named",
+    )
     search_first: bool = _setting(
         "TREADLE_SEARCH_FIRST", False, flag, "search before asking, for models that call no tools"
     )
