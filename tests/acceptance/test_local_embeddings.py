@@ -13,7 +13,15 @@ from cli.embedded.model import LocalEmbeddings
 from cli.embedded.processes import StartError
 from shared.embeddings import MOST_AT_ONCE, Embeddings, Vector
 from shared.settings import Settings
+from tests.acceptance.conftest import free_port
+from tests.acceptance.up import Up
 from tests.local_models import NO_LIBGOMP, WORKS, install
+from tests.model_server import ModelServer
+
+BY_WORDS = "Vector stores are searched by words alone."
+LIBGOMP = (
+    "the system library libgomp.so.1, which is missing here: `apt-get install libgomp1` as root"
+)
 
 pytestmark = pytest.mark.xdist_group("local embeddings")  # the tests share one server
 
@@ -94,3 +102,39 @@ def test_a_model_of_embeddings_that_cannot_run_says_why_and_what_to_do(
     server.weights = "a_package_that_is_not_there"
     with pytest.raises(StartError, match=r"is not installed: run `make setup`"):
         server.wait_ready()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("llama", "said", "found"),
+    [
+        (WORKS, "The local model of embeddings is up", ["pets.txt"]),
+        (NO_LIBGOMP, f"{BY_WORDS} The local model of embeddings needs {LIBGOMP}", []),
+    ],
+    ids=["works", "does not"],
+)
+def test_embeddings_are_made_here_on_request_and_all_else_works_where_they_cannot_be(
+    model_server: ModelServer, tmp_path: Path, llama: str, said: str, found: list[str]
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    install(packages, llama)
+    more = {"TREADLE_LOCAL_EMBEDDINGS": "1", "PYTHONPATH": str(packages)}
+    up = Up(tmp_path / "home", free_port(), model_server.base_url, **more).started()
+    try:
+        assert said in up.text
+        assert "Answered: You said: " in up.text
+        assert up.text.count("starting it again") == 0
+        assert _found(up, "pets.txt", "My cat is asleep.", "Where does a feline rest?") == found
+    finally:
+        up.stop()
+
+
+def _found(up: Up, name: str, text: str, question: str) -> list[str]:
+    with up.client() as client:
+        store = client.vector_stores.create(name="notes")
+        file = client.vector_stores.files.upload_and_poll(
+            vector_store_id=store.id, file=(name, text.encode())
+        )
+        assert file.status == "completed"
+        return [one.filename for one in client.vector_stores.search(store.id, query=question)]
