@@ -16,6 +16,7 @@ from cli.embedded.model import EMBEDDING_MODEL
 CONTEXT_TOKENS = 512
 # A text of so many bytes is never too long: no token is less than one, and two are the model's own.
 ALWAYS_FITS = CONTEXT_TOKENS - 2
+WARNINGS = 2  # and what is worse: else every chunk of every file is some lines of the log
 # Reading files yields to answering questions, where both want the same core.
 NICE = 5
 
@@ -43,6 +44,7 @@ def _parameters(weights: Path) -> Any:
     parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = CONTEXT_TOKENS
     parameters.n_parallel = 1
     parameters.cache_ram_mib = 0
+    parameters.verbosity = WARNINGS
     return parameters
 
 
