@@ -37,7 +37,7 @@ class Commands(click.Group):
 def main() -> None:
     """Treadle serves the Assistants API from your own machines.
 
-    Everything at once, with PostgreSQL, Valkey and a small local model of its own:
+    Everything at once, with PostgreSQL, Valkey and small local models of its own:
 
     \b
         treadle up

@@ -35,6 +35,7 @@ fetch one. Install one (Debian 12 and Ubuntu 24.04 have it: apt-get install pyth
 
 # `dev` is the development group, the others are extras.
 TO_WORK = {"embedded", "s3", "dev"}
+YES = ("1", "true", "yes", "on")
 PARALLEL = ["-n", "2", "--dist", "loadgroup"]
 COMPILE = (
     "pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev"
@@ -115,11 +116,12 @@ COMMANDS = {one.__name__: one for one in (run, test, faults, bench, check, setup
 
 
 def parts_to_run(environ) -> set[str]:
-    """The extras for `treadle up`: servers that the environment names are not installed."""
+    """The extras for `treadle up`: what the environment names is not installed, unless it asks."""
     parts = set()
     if not (environ.get("DATABASE_URL") and environ.get("REDIS_URL")):
         parts.add("embedded")
-    if not environ.get("TREADLE_MODEL_BASE_URL"):
+    local = environ.get("TREADLE_LOCAL_EMBEDDINGS", "").strip().lower() in YES
+    if local or not environ.get("TREADLE_MODEL_BASE_URL"):
         parts.add("model")
     if environ.get("TREADLE_BLOBS", "").startswith("s3://"):
         parts.add("s3")
@@ -140,7 +142,7 @@ def install(parts: set[str]) -> None:
     command = [uv, "pip", "install", "--python", os.path.join(BIN, "python")]
     command += ["--constraint", LOCK, "--editable", f".[{extras}]"]
     command += ["--group", "dev"] if "dev" in parts else []
-    say("installing packages; the first time, up to 240 MB are downloaded")
+    say("installing packages; the first time, up to 280 MB are downloaded")
     if relay(command) != 0:
         raise SetupError("The packages could not be installed; the lines above say why.")
     write_stamp({"root": ROOT, "fingerprint": wanted, "parts": sorted(parts)})

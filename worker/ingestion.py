@@ -35,7 +35,9 @@ _LOOK_SECONDS = 2.0
 _CLEAR_SECONDS = 10.0
 _CLEARED_AT_ONCE = 2000
 _EXPIRED_AT_ONCE = 10
-_EMBEDDING_SECONDS = 60.0
+# Sixty-four long chunks keep one core busy for twenty seconds with the smallest model there is, and
+# a machine without a GPU has other work beside.
+_EMBEDDING_SECONDS = 180.0
 # Tries to write what was made, before it is made anew.
 _TRIES = 5
 

@@ -4,24 +4,20 @@ llama.cpp's own HTTP server with SmolLM2, which is there so that a first answer 
 not so that it is good.
 """
 
-import os
 import signal
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cli.embedded import llama
 from cli.embedded.model import CONTEXT_TOKENS, MODEL, PARALLEL
 
-# By name, because it has no types and need not be installed where this is checked.
-xllamacpp: Any = import_module("xllamacpp")
-MOST_THREADS = 8
 ANSWER_TOKENS = 1024  # so small a model may otherwise repeat itself until its context is full
 
 
 def main(port: int) -> None:
-    server = xllamacpp.Server(_parameters(port))
+    server = llama.xllamacpp.Server(_parameters(port))
     sys.stderr.write(f"{MODEL} is served at {server.listening_address}\n")
     while True:
         signal.pause()
@@ -35,11 +31,8 @@ def weights() -> Path:
 
 
 def _parameters(port: int) -> Any:
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(weights())
+    parameters = llama.parameters(weights(), port)
     parameters.model_alias = {MODEL}
-    parameters.hostnames = ["127.0.0.1"]
-    parameters.port = port
     parameters.n_ctx = CONTEXT_TOKENS * PARALLEL
     parameters.n_parallel = PARALLEL
     parameters.cache_ram_mib = 64
@@ -47,17 +40,7 @@ def _parameters(port: int) -> Any:
     parameters.n_predict = ANSWER_TOKENS
     parameters.sampling.temp = 0.2
     parameters.sampling.top_p = 0.9
-    parameters.cpuparams.n_threads = _threads()
-    parameters.ui = False
-    parameters.endpoint_slots = False
-    parameters.cors_origins = "http://127.0.0.1"
     return parameters
-
-
-def _threads() -> int:
-    """One core is left to everybody else: with a thread on each, all of them wait for the one that
-    lost its core, and answers take ten times as long."""
-    return max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
 
 
 if __name__ == "__main__":

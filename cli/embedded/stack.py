@@ -9,7 +9,7 @@ from dataclasses import replace
 import redis
 
 from cli.embedded import home, model
-from cli.embedded.model import LocalModel
+from cli.embedded.model import LocalEmbeddings, LocalModel
 from cli.embedded.postgres import Postgres
 from cli.embedded.processes import StartError
 from cli.embedded.programs import Address, Api, Worker
@@ -33,6 +33,8 @@ class Stack:
         self.address = Address(settings.host, settings.port)
         self.no_model = ""  # why no question can be answered
         self.local_model: LocalModel | None = None
+        self.local_embeddings: LocalEmbeddings | None = None
+        self._serves_embeddings = serves_embeddings(settings)
         self._watches: list[Watch] = []
         self.database_url = settings.database_url
         self.redis_url = settings.redis_url
@@ -49,13 +51,10 @@ class Stack:
         self._make_key()
         _require_redis(self.redis_url)
         self._require_servers()
-        environment = self.environment()
-        seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
-        api = Api(environment, self.state.log("api"), self.address)
-        beside = self._beside(environment)
-        self._launch(Worker(beside, self.state.log("worker"), seconds))
-        self._launch(api)
+        api = self._launch_programs()
         self._wait_for_model()
+        if not self._has_embeddings():
+            api = self._launch_programs()
         self._wait(api)
 
     def tend(self) -> None:
@@ -81,13 +80,24 @@ class Stack:
             given["TREADLE_BLOBS"] = str(settings.blob_directory.absolute())
         if not settings.opengpts_project and self.address.is_local:
             given["TREADLE_OPENGPTS_PROJECT"] = self._key_id
+        if self.local_embeddings:
+            given["TREADLE_EMBEDDING_MODEL"] = model.EMBEDDING_MODEL
+            given["TREADLE_EMBEDDING_BASE_URL"] = self.local_embeddings.base_url
         if self.local_model:
-            given["TREADLE_MODEL_BASE_URL"] = self.local_model.base_url
-            if not settings.models:
-                given["TREADLE_MODELS"] = f"*={model.MODEL}"
-            if not settings.context_tokens:
-                given["TREADLE_CONTEXT_TOKENS"] = str(model.CONTEXT_TOKENS)
+            given |= self._of_local_model(self.local_model, given)
         return beyond_proxies(given)
+
+    def _of_local_model(self, local: LocalModel, given: dict[str, str]) -> dict[str, str]:
+        """Where it is, and what suits it unless something else was set."""
+        settings = self.settings
+        found = {"TREADLE_MODEL_BASE_URL": local.base_url}
+        if not settings.models:
+            found["TREADLE_MODELS"] = f"*={model.MODEL}"
+        if not settings.context_tokens:
+            found["TREADLE_CONTEXT_TOKENS"] = str(model.CONTEXT_TOKENS)
+        if not given.get("TREADLE_SEARCH_FIRST", "").strip():
+            found["TREADLE_SEARCH_FIRST"] = "1"
+        return found
 
     def _beside(self, environment: dict[str, str]) -> dict[str, str]:
         """For the worker, whose /metrics are on the port after the API's."""
@@ -99,6 +109,10 @@ class Stack:
         if not self.settings.model_base_url:
             self.local_model = LocalModel(self.state.log("model"))
             self._launch(self.local_model)
+        if self._serves_embeddings:
+            place = self.state.directory / "models"
+            self.local_embeddings = LocalEmbeddings(place, self.state.log("embeddings"))
+            self._launch(self.local_embeddings)
         if not self.redis_url:
             valkey = Valkey(self.state.directory / "valkey", log=self.state.log("valkey"))
             self.redis_url = valkey.url
@@ -110,6 +124,14 @@ class Stack:
         for server in servers:
             self._launch(server)
         return servers
+
+    def _launch_programs(self) -> Api:
+        environment = self.environment()
+        seconds = self.settings.shutdown_seconds + WORKER_STOP_SECONDS
+        api = Api(environment, self.state.log("api"), self.address)
+        self._launch(Worker(self._beside(environment), self.state.log("worker"), seconds))
+        self._launch(api)
+        return api
 
     def _launch(self, part: Part) -> None:
         self._watches.append(Watch(part, self.say))
@@ -142,6 +164,38 @@ class Stack:
             self.no_model = str(error)
             self.say(self.no_model)
             self.local_model.refuse(self.no_model)
+
+    def _has_embeddings(self) -> bool:
+        """Whether all is as the programs were told. If not, these are stopped, to be told anew."""
+        if self.local_embeddings is None:
+            return True
+        try:
+            self._wait(self.local_embeddings)
+        except StartError as error:
+            self.say(f"Vector stores are searched by words alone. {error}")
+            self._stop(Api, Worker, LocalEmbeddings)
+            self.local_embeddings = None
+            return False
+        return True
+
+    def _stop(self, *kinds: type[Part]) -> None:
+        """For good."""
+        for watch in [one for one in self._watches if isinstance(one.part, kinds)]:
+            watch.part.stop()
+            self._watches.remove(watch)
+
+
+def serves_embeddings(settings: Settings) -> bool:
+    """Whether they are made here. Raises SettingsError if they are to be made elsewhere too."""
+    named = settings.embedding_model or settings.embedding_base_url
+    if settings.local_embeddings and named:
+        raise SettingsError(
+            "TREADLE_LOCAL_EMBEDDINGS brings a model and a server of its own: leave out "
+            "TREADLE_EMBEDDING_MODEL and TREADLE_EMBEDDING_BASE_URL, or it."
+        )
+    if settings.local_embeddings is None:
+        return not (named or settings.model_base_url)
+    return settings.local_embeddings
 
 
 def _require_redis(url: str) -> None:

@@ -142,7 +142,7 @@ def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
 def environment_of(settings: Settings) -> dict[str, str]:
     """With which a process has these settings."""
     values = {one.metadata["env"]: getattr(settings, one.name) for one in fields(settings)}
-    given = {name: str(value) for name, value in values.items() if value not in ("", {})}
+    given = {name: str(value) for name, value in values.items() if value not in ("", {}, None)}
     return {**os.environ, **given}
 
 

@@ -2,11 +2,8 @@
 
 import os
 import signal
-import socket
 import stat
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +12,9 @@ import pytest
 from openai import OpenAI
 
 from cli.embedded.home import Home
-from cli.embedded.processes import is_alive
 from cli.embedded.question import QUESTION
-from tests.acceptance.conftest import wait_until
+from tests.acceptance.conftest import free_port, wait_until
+from tests.acceptance.up import Up
 from tests.model_server import ModelServer
 from tests.published.recording import recorded_http
 
@@ -25,90 +22,10 @@ pytestmark = pytest.mark.xdist_group("up")  # the tests share one `up`
 
 ROOT = Path(__file__).parents[2]
 ANSWER = f"You said: {QUESTION}"
-START_SECONDS = 45
-
-
-class Up:
-    """One `treadle up` with what it printed."""
-
-    def __init__(self, home: Path, port: int, model_base_url: str) -> None:
-        self.home = home
-        self.port = port
-        self.lines: list[str] = []
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if "_URL" not in name},
-            "TREADLE_HOME": str(home),
-            "TREADLE_PORT": str(port),
-            "TREADLE_MODEL_BASE_URL": model_base_url,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up"],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-    def wait_for(self, words: str) -> None:
-        def printed() -> bool:
-            assert words in self.text or self.process.poll() is None, self.text
-            return words in self.text
-
-        wait_until(printed, START_SECONDS, f"{words!r} in:\n{self.text}")
-
-    def started(self) -> "Up":
-        self.wait_for("Ctrl-C")
-        return self
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.wait()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.wait()
-
-    def wait(self) -> int:
-        """For its end, and for the last that it printed."""
-        status = self.process.wait(START_SECONDS)
-        self._reader.join(5)
-        return status
-
-    def processes(self) -> set[int]:
-        """Everything that works for this home, whoever its parent is by now."""
-        found = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-        return {pid for pid in found - {os.getpid()} if is_alive(pid) and self._is_ours(pid)}
-
-    def worker(self) -> int:
-        """The pid of its worker, or 0 while there is none."""
-        return next((pid for pid in self.processes() if b"worker.app" in _read(pid, "cmdline")), 0)
-
-    def treadle(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cli.main", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
-        )
-
-    def _is_ours(self, pid: int) -> bool:
-        mark = str(self.home)
-        try:
-            place = str(Path(f"/proc/{pid}/cwd").readlink())
-        except OSError:
-            place = ""
-        said = _read(pid, "environ") + _read(pid, "cmdline")
-        return mark in place or mark.encode() in said
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as output:
-            self.lines.extend(output)
+BY_WORDS = "Vector stores are searched by words alone."
+LIBGOMP = (
+    "the system library libgomp.so.1, which is missing here: `apt-get install libgomp1` as root"
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +37,14 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture(scope="module")
 def running(model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     home = tmp_path_factory.mktemp("running")
-    up = Up(home, _free_port(), model.base_url).started()
+    up = Up(home, free_port(), model.base_url).started()
     yield up
     up.stop()
 
 
 @pytest.fixture
 def up(model: ModelServer, tmp_path: Path) -> Iterator[Up]:
-    up = Up(tmp_path, _free_port(), model.base_url).started()
+    up = Up(tmp_path, free_port(), model.base_url).started()
     yield up
     if up.process.poll() is None:
         up.stop()
@@ -231,10 +148,7 @@ def test_after_a_kill_nothing_is_left_behind_and_the_next_start_works(
 
 
 def _answer(up: Up, question: str) -> str:
-    lines = (up.home / "client.env").read_text().splitlines()
-    base_url, key = (line.split("=", 1)[1] for line in lines)
-    http = recorded_http()
-    with OpenAI(base_url=base_url, api_key=key, max_retries=0, http_client=http) as client:
+    with up.client() as client:
         assistant = client.beta.assistants.create(model="scripted")
         run = client.beta.threads.create_and_run_poll(
             assistant_id=assistant.id, thread={"messages": [{"role": "user", "content": question}]}
@@ -248,15 +162,3 @@ def _status(up: Up, secret: str) -> int:
     url = f"http://127.0.0.1:{up.port}/v1/assistants"
     with recorded_http(headers={"Authorization": f"Bearer {secret}"}) as http:
         return http.get(url).status_code
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

@@ -19,7 +19,7 @@ def test_every_setting_is_in_the_readme_with_its_default(setting: Field[Any]) ->
     name = setting.metadata["env"]
     row = re.search(rf"^\| `{name}` \| (.+?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row is not None
-    assert row[1] == ("none" if default in ("", {}) else f"`{default}`")
+    assert row[1] == ("none" if default in ("", {}, None) else f"`{default}`")
 
 
 def test_the_example_environment_names_every_setting_and_no_other() -> None:

@@ -67,9 +67,17 @@ def test_the_real_lock_pins_uv_and_names_no_host() -> None:
         ({"TREADLE_MODEL_BASE_URL": ""}, {"embedded", "model"}),
         ({"TREADLE_BLOBS": "/srv/files"}, {"embedded", "model"}),
         ({"TREADLE_BLOBS": "s3://bucket"}, {"embedded", "model", "s3"}),
+        (
+            {"TREADLE_MODEL_BASE_URL": "http://model/v1", "TREADLE_LOCAL_EMBEDDINGS": "1"},
+            {"embedded", "model"},
+        ),
+        (
+            {"TREADLE_MODEL_BASE_URL": "http://model/v1", "TREADLE_LOCAL_EMBEDDINGS": "0"},
+            {"embedded"},
+        ),
     ],
 )
-def test_what_the_environment_names_is_not_installed(
+def test_what_the_environment_names_is_not_installed_unless_it_asks_for_it(
     bootstrap: ModuleType, environment: dict[str, str], parts: set[str]
 ) -> None:
     assert bootstrap.parts_to_run(environment) == parts

@@ -28,6 +28,7 @@ WRONG = [
     ("TREADLE_MODEL_BASE_URL", "localhost:11434/v1"),
     ("TREADLE_MODEL_BASE_URL", "ftp://h/v1"),
     ("TREADLE_MODEL_BASE_URL", "http://[::1/v1"),
+    ("TREADLE_EMBEDDING_BASE_URL", "localhost:11434/v1"),
     ("TREADLE_MODELS", "gpt-4o"),
     ("TREADLE_MODELS", "=qwen3"),
     ("TREADLE_MODELS", "gpt-4o="),
@@ -157,6 +158,29 @@ def test_a_model_is_served_under_its_alias_or_the_one_for_all_or_its_own_name() 
     ):
         settings = Settings.from_env({"TREADLE_MODELS": models})
         assert settings.served_model(asked) == served, models
+
+
+def test_embeddings_are_asked_of_the_model_server_unless_another_is_named() -> None:
+    given = {"TREADLE_MODEL_BASE_URL": "http://chat/v1", "TREADLE_MODEL_API_KEY": "sesame"}
+    another = {"TREADLE_EMBEDDING_BASE_URL": "http://vectors/v1"}
+    key = {"TREADLE_EMBEDDING_API_KEY": "open"}
+    for settings, server in (
+        (given, ("http://chat/v1", "sesame")),
+        (given | key, ("http://chat/v1", "open")),
+        (given | another | key, ("http://vectors/v1", "open")),
+        (another, ("http://vectors/v1", "none")),
+        ({}, ("", "none")),
+    ):
+        assert Settings.from_env(settings).embedding_server == server
+
+
+def test_the_model_servers_key_is_sent_to_no_other_server() -> None:
+    settings = Settings(
+        model_base_url="http://chat/v1",
+        model_api_key="sesame",
+        embedding_base_url="http://vectors/v1",
+    )
+    assert settings.embedding_server == ("http://vectors/v1", "none")
 
 
 def test_settings_do_not_change() -> None:
