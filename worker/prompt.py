@@ -29,15 +29,20 @@ def build(
     steps: Sequence[RunStep] = (),
     count: Count = estimate,
 ) -> list[ChatMessage]:
-    """Instructions first, with what was found unasked, then the conversation, its middle dropped
-    where it does not fit, then what this run has said and called so far, whole.
+    """Instructions first, then the conversation, its middle dropped where it does not fit, then
+    what this run has said and called so far, whole. What was found unasked stands before the
+    question, for small models take less notice of what stands before the whole conversation.
 
     `context_tokens` is the model's context, 0 if unknown. Raises ModelError for what a model
     cannot be shown.
     """
-    instructions = "\n\n".join(filter(None, [run.instructions, *_found_unasked(steps)]))
-    system = [{"role": "system", "content": instructions}] if instructions else []
     chat = [_chat_message(message) for message in said if message.run_id != run.id]
+    found = "\n\n".join(_found_unasked(steps))
+    if found and chat and chat[-1]["role"] == "user":
+        chat[-1] = _after(found, chat[-1])
+        found = ""
+    instructions = "\n\n".join(filter(None, [run.instructions, found]))
+    system = [{"role": "system", "content": instructions}] if instructions else []
     own = {message.id: message for message in said if message.run_id == run.id}
     turns = [message for step in steps for message in _turn(run, step, own)]
     budget = room(run, context_tokens)
@@ -136,11 +141,18 @@ def _output(call: dict[str, Any]) -> str:
 
 
 def _found_unasked(steps: Sequence[RunStep]) -> Iterator[str]:
-    """For a model that knows nothing of calls: as if its instructions said so."""
+    """For a model that knows nothing of calls."""
     for step in steps:
         for call in step.step_details.get("tool_calls", ()):
             if file_search.is_unasked(call):
                 yield file_search.told(call)
+
+
+def _after(found: str, message: ChatMessage) -> ChatMessage:
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": f"{found}\n\n{content}"}
+    return {**message, "content": [{"type": "text", "text": found}, *content]}
 
 
 def _chat_message(message: Said) -> ChatMessage:

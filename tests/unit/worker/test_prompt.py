@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -255,14 +256,34 @@ def test_a_search_is_told_as_a_call_and_what_it_found() -> None:
     assert "【1:0†0.txt】" in told[0]
 
 
-def test_a_search_that_nobody_asked_for_stands_behind_the_instructions() -> None:
+def test_a_search_that_nobody_asked_for_stands_before_the_question() -> None:
     step = a_search("Because.", unasked=True)
     system, question = prompt.build(a_run(**SEARCHING), said("Why?"), 0, [step])
-    assert system["content"].startswith("Be brief.\n\n")
-    assert system["content"].endswith("【1:0†0.txt】\nBecause.")
-    assert question == {"role": "user", "content": "Why?"}
+    assert system["content"] == "Be brief."
+    assert question["role"] == "user"
+    assert question["content"].endswith("【1:0†0.txt】\nBecause.\n\nWhy?")
     bare = prompt.build(a_run(instructions=None, **SEARCHING), said("Why?"), 0, [a_search()])
     assert bare[-1]["content"] == "Nothing was found in the files."
+
+
+def test_a_search_that_nobody_asked_for_stands_before_a_question_with_an_image() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://images/loom.png"}}
+    question = replace(said("Why?")[0], content=[*said("Why?")[0].content, image])
+    step = a_search("Because.", unasked=True)
+    parts = prompt.build(a_run(**SEARCHING), [question], 0, [step])[-1]["content"]
+    assert [part["type"] for part in parts] == ["text", "text", "image_url"]
+    assert parts[0]["text"].endswith("【1:0†0.txt】\nBecause.")
+
+
+def test_a_search_that_nobody_asked_for_stands_behind_the_instructions_where_no_question_is_last() -> (
+    None
+):
+    answered = [said("Why?")[0], replace(said("Because.")[0], role="assistant")]
+    step = a_search("So.", unasked=True)
+    system, *rest = prompt.build(a_run(**SEARCHING), answered, 0, [step])
+    assert system["content"].startswith("Be brief.\n\n")
+    assert system["content"].endswith("【1:0†0.txt】\nSo.")
+    assert contents(rest) == ["Why?", "Because."]
 
 
 def test_what_was_found_takes_the_place_of_older_messages() -> None:
