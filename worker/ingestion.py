@@ -3,7 +3,8 @@
 Beside the runs, in a few threads of its own, so that no file takes a conversation's place: a bell
 wakes them, and they look for themselves now and then. Chunks are written as their vectors come,
 under the fence of the claim, and are nobody's before the file's end: whoever claims next what was
-not ended goes on from there. Who finds no file deletes what gone ones have left.
+not ended goes on from there. Who finds no file deletes what gone ones have left, and indexes what
+large stores had when they were small.
 """
 
 import logging
@@ -19,7 +20,7 @@ from shared.db import Database, Transaction
 from shared.embeddings import MOST_AT_ONCE, Embedded, Embeddings
 from shared.errors import LeaseLost, ModelError, Unavailable, Unreadable
 from shared.settings import Settings
-from shared.store import chunks, ingestions, model_pauses
+from shared.store import chunks, ingestions, model_pauses, nearest
 from shared.store.chunks import Piece
 from shared.store.ingestions import Ingestion
 from shared.store.model_pauses import LONGEST_SECONDS
@@ -35,6 +36,8 @@ _LOOK_SECONDS = 2.0
 _CLEAR_SECONDS = 10.0
 _CLEARED_AT_ONCE = 2000
 _EXPIRED_AT_ONCE = 10
+# A statement of a second or less.
+_TURNED_OVER_AT_ONCE = 100
 # Sixty-four long chunks keep one core busy for twenty seconds with the smallest model there is, and
 # a machine without a GPU has other work beside.
 _EMBEDDING_SECONDS = 180.0
@@ -265,12 +268,15 @@ class Ingestions:
         return cleared
 
     def clear(self) -> bool:
-        """Ends stores that are over, and deletes chunks that are nobody's, some at once. Whether
-        there were any."""
+        """Ends stores that are over, deletes chunks that are nobody's, and indexes those of stores
+        that have grown, some at once. Whether there were any."""
         with self._database.transaction() as tx:
             expired = ingestions.end_expired(tx, _EXPIRED_AT_ONCE)
         with self._database.transaction() as tx:
-            return chunks.clear(tx, _CLEARED_AT_ONCE) or bool(expired)
+            cleared = chunks.clear(tx, _CLEARED_AT_ONCE)
+        with self._database.autocommit() as tx:
+            turned_over = nearest.turn_over(tx, _TURNED_OVER_AT_ONCE)
+        return bool(expired) or cleared or turned_over
 
 
 def _told(held: Ingestion) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, LiteralString
 from shared.db import Transaction
 from shared.embeddings import Embedding, Vector, written
 from shared.store import filters as filtering
+from shared.store import nearest
+from shared.store.nearest import Place
 
 _INSERTED_AT_ONCE = 200
 # Of each ranking, those that are fused.
@@ -18,26 +20,12 @@ _RANK_SCALE = 60
 _MOST_WORDS = 32
 # Of one word. What has more says little of any.
 _MOST_HITS = 5000
-# Up to so many chunks each vector is compared; beyond them an index is asked, if there is one.
-_EXACT_MOST = 20_000
 _WORD: LiteralString = "array_to_tsvector(ARRAY[word])::text::tsquery"
 # Every query says whose and which stores, beside whatever else it asks.
 _SCOPE: LiteralString = (
     " AND files.project_id = %(project_id)s AND files.vector_store_id = ANY(%(store_ids)s)"
     " AND chunks.vector_store_id = ANY(%(store_ids)s) AND status = 'completed'"
 )
-_COUNT = (
-    "SELECT count(*) FROM (SELECT FROM chunks WHERE vector_store_id = ANY(%(store_ids)s)"
-    " LIMIT %(most)s) AS held"
-)
-# As the indexes are (0032_chunks.sql).
-_NEAREST: dict[int, LiteralString] = {
-    384: " AND dimensions = 384 ORDER BY embedding::halfvec(384) <=> %(vector)s::halfvec(384)",
-    768: " AND dimensions = 768 ORDER BY embedding::halfvec(768) <=> %(vector)s::halfvec(768)",
-    1024: " AND dimensions = 1024 ORDER BY embedding::halfvec(1024) <=> %(vector)s::halfvec(1024)",
-    1536: " AND dimensions = 1536 ORDER BY embedding::halfvec(1536) <=> %(vector)s::halfvec(1536)",
-    3072: " AND dimensions = 3072 ORDER BY embedding::halfvec(3072) <=> %(vector)s::halfvec(3072)",
-}
 
 
 @dataclass(frozen=True)
@@ -65,12 +53,6 @@ class Found:
     store_id: str
 
 
-@dataclass(frozen=True)
-class Place:
-    ingestion: int
-    number: int
-
-
 def of_file(tx: Transaction, store_id: str, file_id: str) -> list[Piece]:
     """In their order. The store is the caller's."""
     return tx.all(
@@ -91,12 +73,16 @@ def insert(
     vectors: Sequence[Vector],
 ) -> None:
     """Numbered from `first` on; `vectors` has one of each, or none at all. What is there stays."""
+    nearest.enlarge(tx, store_id, ingestion, len(pieces))
     for start in range(0, len(pieces), _INSERTED_AT_ONCE):
         some = pieces[start : start + _INSERTED_AT_ONCE]
         tx.execute(
-            "INSERT INTO chunks (ingestion, number, vector_store_id, text, repeated, embedding)"
+            "INSERT INTO chunks (ingestion, number, vector_store_id, text, repeated, embedding,"
+            " in_large_store)"
             " SELECT %(ingestion)s, given.number, %(vector_store_id)s, given.text, given.repeated,"
-            " given.embedding::halfvec FROM unnest(%(numbers)s::integer[], %(texts)s::text[],"
+            " given.embedding::halfvec,"
+            " coalesce((SELECT is_large FROM vector_stores WHERE id = %(vector_store_id)s), FALSE)"
+            " FROM unnest(%(numbers)s::integer[], %(texts)s::text[],"
             " %(repeated)s::integer[], %(embeddings)s::text[])"
             " AS given (number, text, repeated, embedding) ON CONFLICT DO NOTHING",
             {
@@ -182,11 +168,11 @@ def search(
     if filters:
         scope |= filtering.parameters_of(filters)
         condition += filtering.MATCHES
-    held = tx.value(_COUNT, {**scope, "most": _EXACT_MOST + 1})
-    asked = {**scope, "depth": max(_DEPTH, most), "held": held}
+    held = nearest.held(tx, scope)
+    asked = {**scope, "depth": max(_DEPTH, most), "held": held.chunks}
     rankings = [_by_words(tx, condition, asked, query_text)]
     if embedding is not None:
-        rankings.append(_by_vectors(tx, condition, asked, embedding, exactly=held <= _EXACT_MOST))
+        rankings.append(nearest.rank(tx, condition, asked, embedding, any_large=held.any_large))
     scores = _fused(rankings)
     best = sorted(scores, key=lambda place: (-scores[place], place))[:most]
     return _read(tx, scope, [(*place, scores[place]) for place in best])
@@ -218,39 +204,6 @@ def _by_words(
         " LIMIT %(depth)s",
         {**asked, "words": words, "most_hits": _MOST_HITS},
     )
-
-
-def _by_vectors(
-    tx: Transaction,
-    condition: LiteralString,
-    asked: dict[str, Any],
-    embedding: Embedding,
-    *,
-    exactly: bool,
-) -> list[Place]:
-    dimensions = len(embedding.vector)
-    order = None if exactly else _NEAREST.get(dimensions)
-    query = (
-        "SELECT ingestion, number FROM chunks JOIN vector_store_files AS files"
-        " ON files.sequence = ingestion WHERE embedding_model = %(model)s"
-        + condition
-        + (order or " AND dimensions = %(dimensions)s ORDER BY embedding <=> %(vector)s::halfvec")
-        + " LIMIT %(depth)s"
-    )
-    parameters = {
-        **asked,
-        "model": embedding.model,
-        "dimensions": dimensions,
-        "vector": written(embedding.vector),
-    }
-    with tx.atomic():
-        if order:
-            # The index goes on until as many are found as fit the rest of the query.
-            # Fewer candidates than are wanted make it begin again and again.
-            tx.execute("SET LOCAL hnsw.ef_search = 200")
-            tx.execute("SET LOCAL hnsw.iterative_scan = strict_order")
-            tx.execute("SET LOCAL hnsw.max_scan_tuples = 100000")
-        return tx.all(Place, query, parameters)
 
 
 def _fused(rankings: list[list[Place]]) -> dict[tuple[int, int], float]:

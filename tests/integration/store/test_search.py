@@ -127,17 +127,6 @@ def test_a_vector_of_another_length_finds_nothing(
     assert search(store_id, "", Embedding(MODEL, [1.0, 2.0])) == []  # type: ignore[arg-type]
 
 
-def test_the_index_finds_what_comparing_each_finds(
-    fill: Fill, search: Search, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store_id = fill(caller.project_id)
-    fill(caller.project_id, {f"{n}.txt": [f"The tax is {n} percent."] for n in range(30)})
-    near = embedded("the tax is nineteen percent")
-    exactly = search(store_id, "", near)
-    monkeypatch.setattr(chunks, "_EXACT_MOST", 0)
-    assert search(store_id, "", near) == exactly
-
-
 def test_other_stores_and_other_projects_are_not_searched(
     fill: Fill, search: Search, database: Database, caller: Caller
 ) -> None:
