@@ -2,10 +2,11 @@
 
 It answers `You said: …` to the last message, so that every answer can be held against its question.
 The model's name says how: `echo`, or `echo-500` which takes 500 ms. A stream comes in ten pieces,
-the first after that time. It prints its port. `GET /calls` tells how often a model was called.
+the first after that time. The vectors of `embed-4` take 4 ms a text. It prints its port. `GET /calls` tells how often a model was called.
 """
 
 import asyncio
+import math
 import socket
 import sys
 
@@ -16,6 +17,11 @@ _STREAM_HEAD = (
 )
 _PIECES = 10
 _BETWEEN_PIECES_SECONDS = 0.02
+# As JSON: some vectors, each for the texts of one length in so many.
+_VECTORS = [
+    orjson.dumps([round(math.sin(seed * place), 4) for place in range(1, 385)])
+    for seed in range(1, 32)
+]
 _USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
 
@@ -43,6 +49,8 @@ class Server(asyncio.Protocol):
         if head.startswith(b"POST") and b"/chat/completions" in head.split(b"\r\n", 1)[0]:
             Server.calls += 1
             self._answer(orjson.loads(rest))
+        elif head.startswith(b"POST") and b"/embeddings" in head.split(b"\r\n", 1)[0]:
+            self._embed(orjson.loads(rest))
         elif head.startswith(b"GET /calls "):
             self._send(200, {"calls": Server.calls})
         else:
@@ -75,6 +83,19 @@ class Server(asyncio.Protocol):
             loop.call_later(seconds, self._send, 200, body)
         else:
             self._send(200, body)
+
+    def _embed(self, asked: dict) -> None:
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": orjson.Fragment(_VECTORS[len(text) % len(_VECTORS)]),
+            }
+            for index, text in enumerate(asked["input"])
+        ]
+        body = {"object": "list", "data": data, "model": asked["model"], "usage": _USAGE}
+        seconds = int(asked["model"].partition("-")[2] or 0) / 1000 * len(data)
+        asyncio.get_running_loop().call_later(seconds, self._send, 200, body)
 
     async def _stream(self, model: str, text: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
