@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 from shared.db import Transaction
 from shared.embeddings import Embedding, Vector, written
 from shared.store import filters as filtering
-from shared.store import nearest
+from shared.store import matches, nearest
 from shared.store.nearest import Place
 
 _INSERTED_AT_ONCE = 200
@@ -17,10 +17,6 @@ _INSERTED_AT_ONCE = 200
 _DEPTH = 50
 # With reciprocal ranks: how little the first place counts more than the second.
 _RANK_SCALE = 60
-_MOST_WORDS = 32
-# Of one word. What has more says little of any.
-_MOST_HITS = 5000
-_WORD: LiteralString = "array_to_tsvector(ARRAY[word])::text::tsquery"
 # Every query says whose and which stores, beside whatever else it asks.
 _SCOPE: LiteralString = (
     " AND files.project_id = %(project_id)s AND files.vector_store_id = ANY(%(store_ids)s)"
@@ -170,40 +166,12 @@ def search(
         condition += filtering.MATCHES
     held = nearest.held(tx, scope)
     asked = {**scope, "depth": max(_DEPTH, most), "held": held.chunks}
-    rankings = [_by_words(tx, condition, asked, query_text)]
+    rankings = [matches.rank(tx, condition, asked, query_text, any_large=held.any_large)]
     if embedding is not None:
         rankings.append(nearest.rank(tx, condition, asked, embedding, any_large=held.any_large))
     scores = _fused(rankings)
     best = sorted(scores, key=lambda place: (-scores[place], place))[:most]
     return _read(tx, scope, [(*place, scores[place]) for place in best])
-
-
-def _by_words(
-    tx: Transaction, condition: LiteralString, asked: dict[str, Any], text: str
-) -> list[Place]:
-    """Any of the words will do, the rarer the better: a question has some that no answer has."""
-    words = tx.values(
-        "SELECT lexeme FROM unnest(to_tsvector('english', %(text)s))"
-        " ORDER BY positions[1], lexeme LIMIT %(most)s",
-        {"text": text, "most": _MOST_WORDS},
-    )
-    if not words:
-        return []
-    return tx.all(
-        Place,
-        "WITH hits AS (SELECT word, hit.* FROM unnest(%(words)s::text[]) AS word, LATERAL"
-        " (SELECT ingestion, number, ts_rank(words, " + _WORD + ", 1) AS frequency FROM chunks"
-        " JOIN vector_store_files AS files ON files.sequence = ingestion"
-        " WHERE words @@ "
-        + _WORD
-        + condition
-        + " LIMIT %(most_hits)s) AS hit), rarities AS (SELECT word,"
-        " ln(1 + (greatest(%(held)s - count(*), 0) + 0.5) / (count(*) + 0.5)) AS rarity"
-        " FROM hits GROUP BY word) SELECT ingestion, number FROM hits JOIN rarities USING (word)"
-        " GROUP BY ingestion, number ORDER BY sum(frequency * rarity) DESC, ingestion, number"
-        " LIMIT %(depth)s",
-        {**asked, "words": words, "most_hits": _MOST_HITS},
-    )
 
 
 def _fused(rankings: list[list[Place]]) -> dict[tuple[int, int], float]:

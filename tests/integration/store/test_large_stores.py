@@ -9,7 +9,7 @@ import pytest
 from shared.db import Database, Transaction
 from shared.embeddings import Embedding
 from shared.settings import Settings
-from shared.store import chunks, ingestions, nearest
+from shared.store import chunks, ingestions, matches, nearest
 from shared.store.chunks import Found, Piece
 from shared.store.ingestions import Ingestion
 from tests.conftest import Caller
@@ -247,3 +247,62 @@ def test_of_many_small_files_enough_have_it_looked_at_how_many_chunks_a_store_ha
     for number in range(4 + 8):
         fill(store_id, [f"This is number {number}."])
     assert turned_over(database)
+
+
+@pytest.fixture
+def by_words(
+    database: Database, caller: Caller, store_id: str, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], list[str]]:
+    """Searches a large store in which four words are common, each in 30 to 33 chunks."""
+    common = {"weft": range(30), "warp": range(15, 46), "shed": range(32), "reed": range(60, 93)}
+    texts = [
+        f"number{number} {' '.join(word for word in common if number in common[word])}"
+        for number in range(100)
+    ]
+    fill(store_id, texts)
+    monkeypatch.setattr(nearest, "_EXACT_MOST", 8)
+    monkeypatch.setattr(matches, "_MOST_HITS", 20)
+    look(database, store_id)
+    with database.autocommit() as tx:
+        tx.execute("ANALYZE chunks")
+
+    def by_words(question: str) -> list[str]:
+        with database.transaction() as tx:
+            found = chunks.search(tx, caller.project_id, [store_id], question, None, None, 50)
+        return [one.text for one in found]
+
+    return by_words
+
+
+def test_words_that_very_many_chunks_have_are_looked_for_together(
+    by_words: Callable[[str], list[str]],
+) -> None:
+    assert {text.split()[0] for text in by_words("weft, warp")} == {
+        f"number{number}" for number in range(15, 30)
+    }
+    assert by_words("weft warp shed number99")[0].startswith("number99")
+    assert by_words("weft reed")
+    assert all("weft" in text for text in by_words("weft reed"))
+    assert by_words("number7") == ["number7 weft shed"]
+
+
+def test_the_id_of_a_store_is_no_word_of_its_chunks(
+    store_id: str, fill: Fill, database: Database, caller: Caller
+) -> None:
+    fill(store_id, FEW)
+    with database.transaction() as tx:
+        for asked in (store_id, f" {store_id}", f"' {store_id}'"):
+            assert chunks.search(tx, caller.project_id, [store_id], asked, None, None, 9) == []
+
+
+def test_words_are_looked_for_in_the_index_of_words_and_stores(
+    store_id: str, fill: Fill, database: Database, caller: Caller
+) -> None:
+    fill(store_id, FEW)
+    with database.transaction() as tx:
+        # Of so few rows looking at each would be cheaper.
+        tx.execute("DROP INDEX chunks_in_store")
+        tx.execute("ALTER TABLE chunks DROP CONSTRAINT chunks_pkey")
+        tx.execute("SET LOCAL enable_seqscan = off")
+        assert chunks.search(tx, caller.project_id, [store_id], "tax", None, None, 9)
+        assert tx.value("SELECT pg_stat_get_xact_numscans('chunks_by_word_in_store'::regclass)")
