@@ -18,10 +18,11 @@ _DEPTH = 50
 # With reciprocal ranks: how little the first place counts more than the second.
 _RANK_SCALE = 60
 # Every query says whose and which stores, beside whatever else it asks.
-_SCOPE: LiteralString = (
+_OF_FILES: LiteralString = (
     " AND files.project_id = %(project_id)s AND files.vector_store_id = ANY(%(store_ids)s)"
-    " AND chunks.vector_store_id = ANY(%(store_ids)s) AND status = 'completed'"
+    " AND status = 'completed'"
 )
+_SCOPE: LiteralString = _OF_FILES + " AND chunks.vector_store_id = ANY(%(store_ids)s)"
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,20 @@ def search(
     what they find; the ranks are fused. `embedding` is compared with vectors of its own model only;
     without one words alone are asked. A score is 1.0 for what is first by all that were asked."""
     scope: dict[str, Any] = {"project_id": project_id, "store_ids": list(store_ids)}
-    condition = _SCOPE
+    matching: LiteralString = ""
     if filters:
         scope |= filtering.parameters_of(filters)
-        condition += filtering.MATCHES
+        matching = filtering.MATCHES
+    condition = _SCOPE + matching
     held = nearest.held(tx, scope)
     asked = {**scope, "depth": max(_DEPTH, most), "held": held.chunks}
     rankings = [matches.rank(tx, condition, asked, query_text, any_large=held.any_large)]
     if embedding is not None:
-        rankings.append(nearest.rank(tx, condition, asked, embedding, any_large=held.any_large))
+        of_files = _OF_FILES + matching if filters else None
+        near = nearest.rank(
+            tx, condition, asked, embedding, any_large=held.any_large, of_files=of_files
+        )
+        rankings.append(near)
     scores = _fused(rankings)
     best = sorted(scores, key=lambda place: (-scores[place], place))[:most]
     return _read(tx, scope, [(*place, scores[place]) for place in best])

@@ -113,16 +113,22 @@ def rank(
     embedding: Embedding,
     *,
     any_large: bool,
+    of_files: LiteralString | None = None,
 ) -> list[Place]:
-    """The nearest first, as many as asked["depth"]; `condition` says of what."""
+    """The nearest first, as many as asked["depth"]; `condition` says of what, and `of_files` says
+    it of files alone where it leaves but some of a store's."""
+    few = _few(tx, of_files, asked) if any_large and of_files else None
+    if few is not None:
+        condition += " AND ingestion = ANY(%(few)s)"
     dimensions = len(embedding.vector)
     given = {
         **asked,
+        "few": few,
         "model": embedding.model,
         "dimensions": dimensions,
         "vector": written(embedding.vector),
     }
-    indexed = _INDEXED.get(dimensions) if any_large else None
+    indexed = _INDEXED.get(dimensions) if any_large and few is None else None
     nearest = _NEAREST + condition
     if indexed is None:
         return _places(tx, nearest + _COMPARED + _LIMIT, given)
@@ -135,9 +141,23 @@ def rank(
         # The index goes on until as many are found as fit the rest of the query.
         # Fewer candidates than are wanted make it begin again and again.
         tx.execute("SET LOCAL hnsw.ef_search = 200")
-        tx.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+        # They are sorted here.
+        tx.execute("SET LOCAL hnsw.iterative_scan = relaxed_order")
         tx.execute("SET LOCAL hnsw.max_scan_tuples = 100000")
         return _places(tx, both, given)
+
+
+def _few(tx: Transaction, of_files: LiteralString, scope: dict[str, Any]) -> list[int] | None:
+    """The ingestions that fit, if they have so few chunks together that comparing each is faster:
+    the index would look at all the others before it had found enough."""
+    return tx.value(
+        "SELECT CASE WHEN count(*) <= %(exact_most)s"
+        " THEN coalesce(array_agg(DISTINCT sequence), '{}') END"
+        " FROM (SELECT sequence FROM vector_store_files AS files, LATERAL"
+        " (SELECT FROM chunks WHERE ingestion = sequence LIMIT %(exact_most)s + 1) AS of_file"
+        " WHERE TRUE" + of_files + " LIMIT %(exact_most)s + 1) AS fitting",
+        {**scope, "exact_most": _EXACT_MOST},
+    )
 
 
 def _places(tx: Transaction, query: LiteralString, given: dict[str, Any]) -> list[Place]:

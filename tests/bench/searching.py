@@ -65,14 +65,21 @@ class Side:
         self, question: Question, filters: dict[str, Any] | None, *, exactly: bool
     ) -> set[Place]:
         asked = {"project_id": self.project_id, "store_ids": [self.store.id], "depth": _NEAREST}
-        condition = chunks._SCOPE
-        if filters:
-            asked |= filtering.parameters_of(filters)
-            condition += filtering.MATCHES
+        matching = filtering.MATCHES if filters else ""
+        asked |= filtering.parameters_of(filters) if filters else {}
         near = Embedding(MODEL, question.vector)
         with self.database.transaction() as tx:
             tx.execute("SET LOCAL statement_timeout = '60s'")
-            return {*nearest.rank(tx, condition, asked, near, any_large=not exactly)}
+            return {
+                *nearest.rank(
+                    tx,
+                    chunks._SCOPE + matching,
+                    asked,
+                    near,
+                    any_large=not exactly,
+                    of_files=chunks._OF_FILES + matching if filters else None,
+                )
+            }
 
 
 @contextmanager

@@ -239,6 +239,31 @@ def test_a_large_store_is_searched_by_the_index_and_a_small_one_is_not(
             assert tx.value(told) == scans
 
 
+@pytest.mark.usefixtures("few_are_many")
+def test_what_a_filter_leaves_of_a_large_store_is_compared_one_by_one_if_it_is_little(
+    database: Database, caller: Caller, store_id: str, fill: Fill
+) -> None:
+    fill(store_id, MANY)
+    fill(store_id, FEW)
+    while turned_over(database):
+        pass
+    with database.autocommit() as tx:
+        tx.execute(
+            "UPDATE vector_store_files SET attributes = jsonb_build_object('of', (SELECT count(*)"
+            " FROM chunks WHERE ingestion = sequence)) WHERE vector_store_id = %(id)s",
+            {"id": store_id},
+        )
+    near = Embedding(MODEL, vector_of(QUESTION))  # type: ignore[arg-type]
+    for of, texts, scans in ((len(FEW), FEW, 0), (len(MANY), MANY, 1), (77, [], 0)):
+        filters = {"type": "eq", "key": "of", "value": of}
+        with database.transaction() as tx:
+            tx.execute("SET LOCAL enable_sort = off")
+            found = chunks.search(tx, caller.project_id, [store_id], "", near, filters, 20)
+            assert {one.text for one in found} == set(texts)
+            told = "SELECT pg_stat_get_xact_numscans('chunks_nearest_384'::regclass)"
+            assert tx.value(told) == scans
+
+
 def test_of_many_small_files_enough_have_it_looked_at_how_many_chunks_a_store_has(
     database: Database, store_id: str, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
