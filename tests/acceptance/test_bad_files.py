@@ -46,7 +46,7 @@ def left(stack: Stack, database: Database) -> dict[str, int]:
     """Of files and stores, in the database and on the disk."""
     with database.autocommit() as tx:
         rows = {table: tx.value(f"SELECT count(*) FROM {table}") for table in TABLES}  # noqa: S608 # type: ignore[arg-type]
-    rows["blobs"] = len(kept(stack))
+    rows["blobs"] = len(kept(stack.settings))
     return {name: count for name, count in rows.items() if count}
 
 

@@ -164,7 +164,7 @@ def test_a_model_that_never_calls_answers_from_files_where_the_search_comes_firs
     assert [step.type for step in done] == ["tool_calls", "message_creation"]
     (request,) = model_server.requests
     assert "tools" not in request
-    assert TEXT in request["messages"][0]["content"]
+    assert TEXT in request["messages"][-1]["content"]
     run = client.beta.threads.runs.list(thread.id).data[0]
     listed = client.beta.threads.runs.steps.list(
         run.id, thread_id=thread.id, order="asc", include=[CONTENT]
