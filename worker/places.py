@@ -2,8 +2,9 @@
 
 It holds as many as it is told to, and most of them wait for the model server. Those that do not
 are at work in here: they need this process's one core and its few connections to PostgreSQL. More
-of them than both can serve only get into each other's way, so while the worker is crowded it takes
-up none, and none before half of the crowd is gone: a claim costs the same for one run and for some.
+of them than both can serve only get into each other's way: as many as there are connections are a
+crowd. While the worker is crowded it takes up none, and none before half of the crowd is gone, as a
+claim costs the same for one run and for some.
 
 Batches never hold all of a worker, nor are they all of its crowd, so that a conversation finds room
 however long a batch's answers take, and however short.
@@ -20,8 +21,6 @@ from shared.store.runs import BATCH, LANES, ClaimedRun
 _LOOK_SECONDS = 0.5
 # An eighth of what a worker holds is kept for conversations.
 _KEPT = 8
-# At work in here are as many as there are connections, and as many again that compute.
-_CROWD_OF_A_CONNECTION = 2
 # Of a batch the next are claimed when so much of what it may hold is free, or of the crowd.
 _WORTH_OF_HELD, _WORTH_OF_CROWD = 28, 4
 
@@ -39,7 +38,7 @@ class Places:
         most = settings.concurrency
         self._most = most
         self._most_of_batch = max(1, most - -(-most // _KEPT))
-        self.crowd = settings.database_pool * _CROWD_OF_A_CONNECTION
+        self.crowd = settings.database_pool
         self._worth = max(
             1, min(self._most_of_batch // _WORTH_OF_HELD, self.crowd // _WORTH_OF_CROWD)
         )

@@ -21,7 +21,7 @@ def some_runs(count: int, lane: str) -> list[ClaimedRun]:
     return [cast("ClaimedRun", ARun(lane)) for _ in range(count)]
 
 
-def a_worker(concurrency: int, connections: int = 64) -> Places:
+def a_worker(concurrency: int, connections: int = 256) -> Places:
     return Places(Settings(concurrency=concurrency, database_pool=connections))
 
 
@@ -90,7 +90,7 @@ def test_a_run_that_failed_makes_room_too() -> None:
 
 
 def test_a_crowded_worker_takes_up_none_until_half_of_the_crowd_is_gone() -> None:
-    worker = a_worker(128, connections=2)
+    worker = a_worker(128, connections=4)
     runs = some_runs(4, CONVERSATION)
     take(worker, runs)
     assert free(worker) is None
@@ -101,13 +101,13 @@ def test_a_crowded_worker_takes_up_none_until_half_of_the_crowd_is_gone() -> Non
 
 
 def test_a_batch_is_never_all_of_the_crowd() -> None:
-    worker = a_worker(128, connections=8)
+    worker = a_worker(128, connections=16)
     take(worker, some_runs(8, BATCH))
     assert free(worker) == Free(8, 0)
 
 
 def test_who_waits_for_another_server_is_not_of_the_crowd() -> None:
-    worker = a_worker(128, connections=2)
+    worker = a_worker(128, connections=4)
     runs = some_runs(4, CONVERSATION)
     take(worker, runs)
     waiting, go = threading.Barrier(5), threading.Event()
@@ -134,7 +134,7 @@ def test_to_be_away_means_nothing_to_a_thread_that_works_on_no_run() -> None:
 
 
 def test_what_a_full_worker_left_of_a_batch_is_looked_for_when_some_places_are_free() -> None:
-    worker = a_worker(128, connections=64)
+    worker = a_worker(128, connections=128)
     runs = some_runs(112, BATCH)
     for start in range(0, 112, 8):
         worker.took(runs[start : start + 8], 8, 8)
