@@ -1,6 +1,7 @@
 """Streams: the wire's events, in the wire's order, whatever is heard of the deltas."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import redis
 from flask import Flask
 from openai import OpenAI
 
-from shared import queue
+from shared import events, queue
 from shared.db import Database
 from shared.settings import Settings
 from tests.conftest import Caller
@@ -66,14 +67,22 @@ def assistant_id(database: Database, caller: Caller) -> str:
 
 @contextmanager
 def working(worker: Bell, database: Database) -> Iterator[None]:
-    """A worker in a thread of its own, that takes every run as it comes."""
+    """A worker in a thread of its own, that takes every run as it comes; one that is streamed when
+    its stream listens, if it does so within a second."""
     stopping = threading.Event()
+    since: dict[str, float] = {}
+
+    def listens(run_id: str) -> bool:
+        waited = time.monotonic() - since.setdefault(run_id, time.monotonic())
+        return waited > 1.0 or events.has_streams(run_id)
 
     def work() -> None:
         while not stopping.wait(0.01):
             with database.autocommit() as tx:
                 tx.execute("UPDATE runs SET run_after = now() WHERE run_after > now()")
-            worker.answer()
+                waiting = tx.values("SELECT id FROM runs WHERE streamed AND status = 'queued'")
+            if all(listens(run_id) for run_id in waiting):
+                worker.answer()
 
     thread = threading.Thread(target=work)
     thread.start()
