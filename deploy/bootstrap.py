@@ -68,36 +68,26 @@ def run(rest: list[str]) -> int:
 
 
 def test(rest: list[str]) -> int:
-    install(TO_WORK)
-    os.chdir(ROOT)
     chosen = any(re.match(r"-n|--numprocesses", word) for word in rest)
-    return become("python", "-m", "pytest", *([] if chosen else PARALLEL), *rest)
+    return work("-m", "pytest", *([] if chosen else PARALLEL), *rest)
 
 
 def faults(rest: list[str]) -> int:
     """`--seeds 10` plays ten schedules."""
-    install(TO_WORK)
-    os.chdir(ROOT)
-    return become("python", "-m", "tests.faults", *rest)
+    return work("-m", "tests.faults", *rest)
 
 
 def bench(rest: list[str]) -> int:
     """`--only streams --times 5 --json figures.json`."""
-    install(TO_WORK)
-    os.chdir(ROOT)
-    return become("python", "-m", "tests.bench", *rest)
+    return work("-m", "tests.bench", *rest)
 
 
 def check(_: list[str]) -> int:
-    install(TO_WORK)
-    os.chdir(ROOT)
-    return become("python", "deploy/checks.py")
+    return work("deploy/checks.py")
 
 
 def licences(_: list[str]) -> int:
-    install(TO_WORK | {"model"})
-    os.chdir(ROOT)
-    return become("python", "deploy/licences.py")
+    return work("deploy/licences.py", more=("model",))
 
 
 def setup(_: list[str]) -> int:
@@ -113,6 +103,13 @@ def lock(rest: list[str]) -> int:
 
 
 COMMANDS = {one.__name__: one for one in (run, test, faults, bench, check, setup, lock, licences)}
+
+
+def work(*words: str, more: tuple[str, ...] = ()) -> int:
+    """Python, in the checkout, with what work on it needs."""
+    install(TO_WORK.union(more))
+    os.chdir(ROOT)
+    return become("python", *words)
 
 
 def parts_to_run(environ) -> set[str]:

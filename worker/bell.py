@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 from shared.db import Database, Session
 from shared.errors import Unavailable
@@ -93,11 +94,8 @@ class Bell:
         return claimed, more
 
     def _take(self, turn: Turn, room: Room) -> list[ClaimedRun]:
-        with self._session.autocommit() as tx:
-            if not room.is_bounded:
-                return claims.claim(tx, self._lease.worker_id, turn, room)
-            with tx.atomic():
-                return claims.claim(tx, self._lease.worker_id, turn, room)
+        with self._session.autocommit() as tx, tx.atomic() if room.is_bounded else nullcontext():
+            return claims.claim(tx, self._lease.worker_id, turn, room)
 
     def _work(self, run: ClaimedRun) -> None:
         with self._places.working(run):

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from shared.settings import Settings
 from shared.store.runs import BATCH, LANES, ClaimedRun
@@ -104,7 +105,7 @@ class Places:
     @contextmanager
     def working(self, run: ClaimedRun) -> Generator[None]:
         """By this thread, to the end of what this worker does for the run."""
-        _current.at_work = self._at_work_of(run)
+        _current.at_work = partial(self._add_at_work, run.lane)
         try:
             yield
         finally:
@@ -115,13 +116,10 @@ class Places:
                 self._ended += 1
                 self._tell()
 
-    def _at_work_of(self, run: ClaimedRun) -> Callable[[int], None]:
-        def add(count: int) -> None:
-            with self._lock:
-                self._at_work[run.lane] += count
-                self._tell()
-
-        return add
+    def _add_at_work(self, lane: str, count: int) -> None:
+        with self._lock:
+            self._at_work[lane] += count
+            self._tell()
 
     def _tell(self) -> None:
         """Wakes nobody for nothing: this is done some times for each run."""

@@ -108,16 +108,7 @@ def test_a_worker_killed_between_search_and_answer_neither_searches_nor_answers_
     stack.start_api()
     killed = stack.start_worker()
     client = stack.client()
-    store = client.vector_stores.create(name="notes")
-    client.vector_stores.files.upload_and_poll(
-        vector_store_id=store.id, file=("loom.txt", io.BytesIO(TEXT.encode()))
-    )
-    assistant = client.beta.assistants.create(
-        model="gpt-4o",
-        instructions="Be brief.",
-        tools=[{"type": "file_search"}],
-        tool_resources={"file_search": {"vector_store_ids": [store.id]}},
-    )
+    _, assistant = a_file_and_its_assistant(client)
     let_go = threading.Event()
     model_server.script(searches(), stall(let_go, echo), say(ANSWER.format(turn=1)))
     run = client.beta.threads.create_and_run(
