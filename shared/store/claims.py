@@ -11,7 +11,7 @@ from shared.db import Transaction
 from shared.errors import LeaseLost
 from shared.run_state import RunStatus
 from shared.store import messages, run_steps, transitions
-from shared.store.lanes import NEXT, NEXT_WITH_ROOM, Room, Turn
+from shared.store.lanes import NEWEST_FIRST, NEXT, NEXT_WITH_ROOM, Room, Turn
 from shared.store.losses import MOST_LAPSES
 from shared.store.messages import NewAnswer
 from shared.store.run_steps import NewStep
@@ -73,7 +73,7 @@ def claim(
         tx,
         ClaimedRun,
         RunStatus.IN_PROGRESS,
-        (NEXT_WITH_ROOM if room.is_bounded else NEXT)
+        (NEXT_WITH_ROOM if room.is_bounded else NEWEST_FIRST if turn.newest else NEXT)
         + " UPDATE runs SET status = 'in_progress', worker_id = %(worker_id)s, fence = fence + 1,"
         " started_at = CASE status WHEN 'queued' THEN now() ELSE started_at END"
         " FROM next WHERE runs.id = next.id AND status = ANY(%(before)s)"

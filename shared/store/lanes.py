@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from shared.db import Transaction
-from shared.store.runs import BATCH, CLAIMABLE, CONVERSATION, Run
+from shared.store.runs import BATCH, CONVERSATION, PAUSED_MODELS, WAITS_FOR_WORKER, Run
 
+# What is the same for every run is looked up once. Who holds a run on its last chance takes no other.
+_KNOWN: LiteralString = (
+    "WITH known AS MATERIALIZED (SELECT "
+    + PAUSED_MODELS
+    + " AS paused, CASE WHEN EXISTS (SELECT FROM runs WHERE worker_id = %(worker_id)s"
+    " AND lapses >= %(last_chance)s) THEN %(last_chance)s ELSE 2147483647 END AS too_often)"
+)
+# To the planner, what is coalesced is a coin's toss: of `<> ALL` it would believe that it leaves no
+# run, and then sort the whole backlog for its first.
 _MAY_BE_CLAIMED: LiteralString = (
-    CLAIMABLE + " AND (lapses < %(last_chance)s OR NOT EXISTS (SELECT FROM runs AS held"
-    " WHERE held.worker_id = %(worker_id)s AND held.lapses >= %(last_chance)s))"
+    WAITS_FOR_WORKER + " AND NOT coalesce(model = ANY ((SELECT paused FROM known)::text[]), FALSE)"
+    " AND lapses < (SELECT too_often FROM known)"
 )
 _ROOM: LiteralString = (
     " AND (%(most_of_model)s = 0 OR (SELECT count(*) FROM runs AS held"
@@ -49,7 +58,7 @@ def _of_lane(lane: LiteralString, since: LiteralString, most: LiteralString) -> 
 
 def _first_of(projects: LiteralString) -> LiteralString:
     return (
-        "(SELECT project_id, run_after FROM runs WHERE %(newest)s AND lane = %(lane)s"
+        "(SELECT project_id, run_after FROM runs WHERE lane = %(lane)s"
         " AND project_id "
         + projects
         + " AND "
@@ -71,16 +80,19 @@ _NEWEST: LiteralString = (
 )
 
 
-# Each part is looked at only while those before it have not found enough.
-NEXT: LiteralString = (
-    "WITH next AS ("
-    + _NEWEST
-    + " UNION ALL "
-    + _of_lane("%(lane)s", "%(since)s", "%(most_of_lane)s")
+def _next(*parts: LiteralString, most: LiteralString = "%(most)s") -> LiteralString:
+    """Each part is looked at only while those before it have not found enough."""
+    found: LiteralString = " UNION ALL ".join(parts)
+    return _KNOWN + ", next AS (" + found + " LIMIT " + most + ")"
+
+
+_OF_BOTH_LANES: LiteralString = (
+    _of_lane("%(lane)s", "%(since)s", "%(most_of_lane)s")
     + " UNION ALL "
     + _of_lane("%(other)s", "%(other_since)s", "%(most_of_other)s")
-    + " LIMIT %(most)s)"
 )
+NEXT: LiteralString = _next(_OF_BOTH_LANES)
+NEWEST_FIRST: LiteralString = _next(_NEWEST, _OF_BOTH_LANES)
 
 
 _HAS_ROOM: LiteralString = (
@@ -120,17 +132,12 @@ def _first_with_room(lane: LiteralString, since: LiteralString) -> LiteralString
 
 
 # Who counts places has no haste: the newest are not asked for.
-NEXT_WITH_ROOM: LiteralString = (
-    "WITH next AS ("
-    + " UNION ALL ".join(
-        (
-            _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= %(since)s"),
-            _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= ''"),
-            _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= %(other_since)s"),
-            _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= ''"),
-        )
-    )
-    + " LIMIT 1)"
+NEXT_WITH_ROOM: LiteralString = _next(
+    _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= %(since)s"),
+    _first_with_room("%(most_of_lane)s > 0 AND lane = %(lane)s", ">= ''"),
+    _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= %(other_since)s"),
+    _first_with_room("%(most_of_other)s > 0 AND lane = %(other)s", ">= ''"),
+    most="1",
 )
 
 

@@ -30,14 +30,11 @@ COLUMNS = (
     " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
     " streamed, place, followed, lane"
 )
-# To the planner, what is coalesced is a coin's toss: of `<> ALL` it would believe that it leaves no
-# run, and then sort the whole backlog for its first.
-CLAIMABLE = (
+WAITS_FOR_WORKER = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
     " AND run_after <= now() AND run_after < 'infinity' AND expires_at > now()"
-    " AND NOT coalesce("
-    "model = ANY (ARRAY(SELECT model FROM model_pauses WHERE until > now())), FALSE)"
 )
+PAUSED_MODELS = "ARRAY(SELECT model FROM model_pauses WHERE until > now())"
 ACTIVE = "status IN ('queued', 'in_progress', 'requires_action', 'cancelling')"
 BUSY = ACTIVE + " AND run_after < 'infinity'"
 IN_LINE = "status = 'queued' AND run_after = 'infinity'"
@@ -258,7 +255,11 @@ def count_claimable(tx: Transaction, most: int) -> int:
     """How many runs wait for a worker now, counted up to `most`."""
     return int(
         tx.value(
-            "SELECT count(*) FROM (SELECT FROM runs WHERE " + CLAIMABLE + " LIMIT %(most)s) AS w",
+            "SELECT count(*) FROM (SELECT FROM runs WHERE "
+            + WAITS_FOR_WORKER
+            + " AND NOT coalesce(model = ANY ("
+            + PAUSED_MODELS
+            + "), FALSE) LIMIT %(most)s) AS waiting",
             {"most": most},
         )
     )
