@@ -10,7 +10,7 @@ from typing import LiteralString
 from shared.db import Transaction
 from shared.store.runs import BATCH, CONVERSATION, PAUSED_MODELS, WAITS_FOR_WORKER, Run
 
-# What is the same for every run is looked up once. Who holds a run on its last chance takes no other.
+# What is the same for every run is looked up once. Who holds one on its last chance takes no other.
 _KNOWN: LiteralString = (
     "WITH known AS MATERIALIZED (SELECT "
     + PAUSED_MODELS

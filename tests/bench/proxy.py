@@ -23,7 +23,7 @@ import httpx2
 import orjson
 
 from tests.acceptance.conftest import free_port, wait_until
-from tests.bench import clients, cpu, report
+from tests.bench import cpu, report
 from tests.bench.http import Connection, RefusedError
 from tests.bench.stage import Stage, stage
 from tests.bench.workloads import Figures, crowd
@@ -53,13 +53,15 @@ def litellm(command: str, stage: Stage) -> Iterator[tuple[int, int]]:
         "LITELLM_LOG": "ERROR",
         "LITELLM_MASTER_KEY": _KEY,
     }
-    with open(config.with_suffix(".log"), "wb") as log:
-        with subprocess.Popen(words, env=environment, stdout=log, stderr=log) as process:
-            try:
-                wait_until(lambda: _listens(port), 120, "LiteLLM")
-                yield process.pid, port
-            finally:
-                process.terminate()
+    with (
+        open(config.with_suffix(".log"), "wb") as log,
+        subprocess.Popen(words, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_until(lambda: _listens(port), 120, "LiteLLM")
+            yield process.pid, port
+        finally:
+            process.terminate()
 
 
 def calls(count: int, port: int, pid: int) -> Figures:
