@@ -25,8 +25,8 @@ from shared.store.batches import Batch, Counts
 
 log = logging.getLogger(__name__)
 
-_LINES_A_STEP = 50
-_RUNS_A_STEP = 500
+_LINES_A_STEP = 16
+_RUNS_A_STEP = 50
 _CANCELS_A_STEP = 100
 # Between looks at runs that go on, and after something that went wrong.
 _LOOK_SECONDS = 1.0
