@@ -1,9 +1,10 @@
 """`python -m tests.bench.proxy PATH/TO/litellm`: whole runs a second beside the calls a second of a proxy.
 
 LiteLLM passes a call on and forgets it. Treadle keeps the question, queues the run, lets a worker take
-it and keeps the answer, in four requests. Both have the same clients, the same model server, which
-answers at once, and one process that listens; they are played in turn, on the same machine, while
-the other waits. Every answer is held against its question. LiteLLM is not installed by this project:
+it and keeps the answer, in four requests. Both have the same clients and the same model server, which
+answers at once; LiteLLM has a process for each core, Treadle an API and a worker, each of one
+process. They are played in turn, on the same machine, while the other waits. Every answer is held
+against its question. LiteLLM is not installed by this project:
 `python -m venv there; there/bin/pip install 'litellm[proxy]'`.
 It ends with 1 if an answer is wrong.
 """
@@ -34,8 +35,8 @@ _KEY = f"sk-{secrets.token_urlsafe(32)}"
 
 
 @contextmanager
-def litellm(command: str, stage: Stage) -> Iterator[tuple[int, int]]:
-    """Its process and its port."""
+def litellm(command: str, processes: int, stage: Stage) -> Iterator[tuple[int, int]]:
+    """The first of its processes, and its port."""
     port, config = free_port(), Path(stage.settings.blobs).parent / "litellm.json"
     passed_on = {
         "model": "openai/echo",
@@ -45,7 +46,8 @@ def litellm(command: str, stage: Stage) -> Iterator[tuple[int, int]]:
     config.write_bytes(
         orjson.dumps({"model_list": [{"model_name": "echo", "litellm_params": passed_on}]})
     )
-    words = [command, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    words = [command, "--config", str(config), "--num_workers", str(processes)]
+    words += ["--host", "127.0.0.1", "--port", str(port)]
     # Its list of prices would else be looked for on the internet.
     environment = {
         **os.environ,
@@ -112,12 +114,13 @@ def main(arguments: list[str]) -> int:
     parser = report.options("proxy", __doc__)
     parser.add_argument("litellm", help="its command")
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of LiteLLM")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(arguments)
     runs: list[Figures] = []
     called: list[Figures] = []
     faults: list[str] = []
-    with stage() as one, litellm(asked.litellm, one) as (pid, port):
+    with stage() as one, litellm(asked.litellm, asked.processes, one) as (pid, port):
         try:
             for _ in range(asked.rounds):
                 runs.append(crowd(asked.clients, "echo")(one))
