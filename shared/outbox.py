@@ -18,8 +18,9 @@ T = TypeVar("T")
 
 
 class Outbox(Generic[T]):
-    """`deliver` gets what has gathered since its last call, oldest first, at most `batch` items;
-    what comes within `rest_seconds` of a delivery gathers for the next."""
+    """`deliver` gets what has gathered since its last call, oldest first, at most `batch` items.
+    After so many items were delivered it rests for the seconds that `rest` says, and what comes
+    meanwhile gathers."""
 
     def __init__(
         self,
@@ -28,12 +29,12 @@ class Outbox(Generic[T]):
         *,
         size: int = 10_000,
         batch: int = 500,
-        rest_seconds: float = 0.0,
+        rest: Callable[[int], float] | None = None,
     ) -> None:
         self._name = name
         self._deliver = deliver
         self._batch = batch
-        self._rest_seconds = rest_seconds
+        self._rest = rest
         self._waiting: deque[T] = deque(maxlen=size)
         self._changed = threading.Condition()
         self._delivering = False
@@ -74,5 +75,5 @@ class Outbox(Generic[T]):
                     "outbox dropped items",
                     extra={"outbox": self._name, "items": len(items), "error": repr(error)},
                 )
-            if self._rest_seconds:
-                time.sleep(self._rest_seconds)
+            if self._rest:
+                time.sleep(self._rest(len(items)))

@@ -66,6 +66,26 @@ def test_what_gathers_meanwhile_goes_together_in_batches_of_bounded_size(
     assert letterbox.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
 
 
+def test_it_rests_by_how_much_it_delivered(letterbox: Letterbox) -> None:
+    rested: list[int] = []
+
+    def rest(items: int) -> float:
+        rested.append(items)
+        return 0
+
+    letterbox.open.clear()
+    outbox = Outbox("test", letterbox.deliver, batch=3, rest=rest)
+    outbox.put(0)
+    assert letterbox.at_the_door.wait(20)
+    for item in range(1, 6):
+        outbox.put(item)
+    letterbox.open.set()
+    assert outbox.flush(20)
+    outbox.put(6)
+    assert outbox.flush(20)
+    assert rested[:3] == [1, 3, 2]
+
+
 def test_a_delivery_that_fails_is_dropped_and_logged_and_the_next_goes_out(
     letterbox: Letterbox, caplog: pytest.LogCaptureFixture
 ) -> None:
