@@ -7,23 +7,27 @@ crowd. While the worker is crowded it takes up none, and none before half of the
 claim costs the same for one run and for some.
 
 Batches never hold all of a worker, nor are they all of its crowd, so that a conversation finds room
-however long a batch's answers take, and however short.
+however long a batch's answers take, and however short. While one is talked to, and a moment longer,
+batches are little of the crowd: it would share the interpreter and the machine with them.
 """
 
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from shared.settings import Settings
-from shared.store.runs import BATCH, LANES, ClaimedRun
+from shared.store.runs import BATCH, CONVERSATION, LANES, ClaimedRun
 
 _LOOK_SECONDS = 0.5
 # An eighth of what a worker holds is kept for conversations.
 _KEPT = 8
-# Of a batch the next are claimed when so much of what it may hold is free, or of the crowd.
-_WORTH_OF_HELD, _WORTH_OF_CROWD = 28, 4
+# Of a batch the next are claimed when so much of what it may hold is free, or of its crowd.
+_WORTH_OF_HELD, _WORTH_OF_CROWD = 28, 2
+# Batches may be half of the crowd, and a fifth until so many seconds after a conversation.
+_OF_CROWD, _OF_CROWD_BESIDE, _BESIDE_SECONDS = 2, 5, 2.0
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,13 @@ class Free:
 class Places:
     """One per process. One thread at a time asks for what is free and says what it took."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         most = settings.concurrency
         self._most = most
         self._most_of_batch = max(1, most - -(-most // _KEPT))
         self.crowd = settings.database_pool
-        self._worth = max(
-            1, min(self._most_of_batch // _WORTH_OF_HELD, self.crowd // _WORTH_OF_CROWD)
-        )
+        self._clock = clock
+        self._talked_until = clock()
         self._held: dict[str, int] = dict.fromkeys(LANES, 0)
         self._at_work: dict[str, int] = dict.fromkeys(LANES, 0)
         self._ended = 0
@@ -91,6 +94,7 @@ class Places:
             for run in runs:
                 self._held[run.lane] += 1
                 self._at_work[run.lane] += 1
+            self._note_conversation()
             # One more than was wanted, if the newest was asked for.
             if of_batch >= most_of_batch and most_of_batch < most:
                 self._left = True
@@ -111,6 +115,7 @@ class Places:
         finally:
             _current.at_work = None
             with self._lock:
+                self._note_conversation()
                 self._held[run.lane] -= 1
                 self._at_work[run.lane] -= 1
                 self._ended += 1
@@ -136,11 +141,23 @@ class Places:
 
     def _free_of_batch(self) -> int:
         free = self._most_of_batch - self._held[BATCH]
-        return max(0, min(free, max(1, self.crowd // 2) - self._at_work[BATCH]))
+        return max(0, min(free, self._crowd_of_batch() - self._at_work[BATCH]))
 
     def _may_find_more(self) -> bool:
         one_ended = self._left_after is not None and self._left_after != self._ended
-        return one_ended or (self._left and self._free_of_batch() >= self._worth)
+        return one_ended or (self._left and self._free_of_batch() >= self._worth())
+
+    def _worth(self) -> int:
+        of_crowd = -(-self._crowd_of_batch() // _WORTH_OF_CROWD)
+        return max(1, min(self._most_of_batch // _WORTH_OF_HELD, of_crowd))
+
+    def _crowd_of_batch(self) -> int:
+        is_beside = self._clock() < self._talked_until
+        return max(1, self.crowd // (_OF_CROWD_BESIDE if is_beside else _OF_CROWD))
+
+    def _note_conversation(self) -> None:
+        if self._held[CONVERSATION]:
+            self._talked_until = self._clock() + _BESIDE_SECONDS
 
 
 @contextmanager

@@ -97,13 +97,28 @@ def test_a_crowded_worker_takes_up_none_until_half_of_the_crowd_is_gone() -> Non
     end(worker, runs[:2])
     assert free(worker) is None
     end(worker, runs[2:3])
-    assert free(worker) == Free(3, 2)
+    assert free(worker) == Free(3, 1)
 
 
 def test_a_batch_is_never_all_of_the_crowd() -> None:
     worker = a_worker(128, connections=16)
     take(worker, some_runs(8, BATCH))
     assert free(worker) == Free(8, 0)
+
+
+def test_beside_a_conversation_and_a_moment_longer_a_batch_is_a_fifth_of_the_crowd() -> None:
+    now = [0.0]
+    worker = Places(Settings(concurrency=128, database_pool=20), lambda: now[0])
+    assert free(worker) == Free(20, 10)
+    runs = some_runs(1, CONVERSATION)
+    take(worker, runs)
+    now[0] = 60.0
+    end(worker, runs)
+    assert free(worker) == Free(20, 4)
+    now[0] = 61.9
+    assert free(worker) == Free(20, 4)
+    now[0] = 62.1
+    assert free(worker) == Free(20, 10)
 
 
 def test_who_waits_for_another_server_is_not_of_the_crowd() -> None:
@@ -121,11 +136,11 @@ def test_who_waits_for_another_server_is_not_of_the_crowd() -> None:
     for thread in threads:
         thread.start()
     waiting.wait(10)
-    assert free(worker) == Free(4, 2)
+    assert free(worker) == Free(4, 1)
     go.set()
     for thread in threads:
         thread.join(10)
-    assert free(worker) == Free(4, 2)
+    assert free(worker) == Free(4, 1)
 
 
 def test_to_be_away_means_nothing_to_a_thread_that_works_on_no_run() -> None:
