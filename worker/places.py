@@ -7,8 +7,9 @@ crowd. While the worker is crowded it takes up none, and none before half of the
 claim costs the same for one run and for some.
 
 Batches never hold all of a worker, nor are they all of its crowd, so that a conversation finds room
-however long a batch's answers take, and however short. While one is talked to, and a moment longer,
-batches are little of the crowd: it would share the interpreter and the machine with them.
+however long a batch's answers take, and however short. For a moment after a conversation's run
+began or ended here batches are little of the crowd: it shares the interpreter and the machine with
+them.
 """
 
 import threading
@@ -26,7 +27,8 @@ _LOOK_SECONDS = 0.5
 _KEPT = 8
 # Of a batch the next are claimed when so much of what it may hold is free, or of its crowd.
 _WORTH_OF_HELD, _WORTH_OF_CROWD = 28, 2
-# Batches may be half of the crowd, and a fifth until so many seconds after a conversation.
+# Batches may be half of the crowd, and a fifth for so many seconds after a conversation's run began
+# or ended.
 _OF_CROWD, _OF_CROWD_BESIDE, _BESIDE_SECONDS = 2, 5, 2.0
 
 

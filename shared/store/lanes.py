@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from shared.db import Transaction
-from shared.store.runs import BATCH, CONVERSATION, PAUSED_MODELS, WAITS_FOR_WORKER, Run
+from shared.store.runs import BATCH, CONVERSATION, PAUSED_MODELS, Run, claimable
 
 # What is the same for every run is looked up once. Who holds one on its last chance takes no other.
 _KNOWN: LiteralString = (
@@ -17,11 +17,8 @@ _KNOWN: LiteralString = (
     + " AS paused, CASE WHEN EXISTS (SELECT FROM runs WHERE worker_id = %(worker_id)s"
     " AND lapses >= %(last_chance)s) THEN %(last_chance)s ELSE 2147483647 END AS too_often)"
 )
-# To the planner, what is coalesced is a coin's toss: of `<> ALL` it would believe that it leaves no
-# run, and then sort the whole backlog for its first.
 _MAY_BE_CLAIMED: LiteralString = (
-    WAITS_FOR_WORKER + " AND NOT coalesce(model = ANY ((SELECT paused FROM known)::text[]), FALSE)"
-    " AND lapses < (SELECT too_often FROM known)"
+    claimable("(SELECT paused FROM known)::text[]") + " AND lapses < (SELECT too_often FROM known)"
 )
 _ROOM: LiteralString = (
     " AND (%(most_of_model)s = 0 OR (SELECT count(*) FROM runs AS held"

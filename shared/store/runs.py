@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
@@ -30,7 +30,7 @@ COLUMNS = (
     " last_error, incomplete_details, usage, worker_id, fence, lapses, model_failures,"
     " streamed, place, followed, lane"
 )
-WAITS_FOR_WORKER = (
+_WAITS_FOR_WORKER = (
     "worker_id IS NULL AND status IN ('queued', 'in_progress')"
     " AND run_after <= now() AND run_after < 'infinity' AND expires_at > now()"
 )
@@ -45,6 +45,14 @@ _SELECT = (
     + COLUMNS
     + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
 )
+
+
+def claimable(paused: LiteralString) -> LiteralString:
+    """What is true of a run that a worker may take, where `paused` are the models that are left
+    alone."""
+    # To the planner, what is coalesced is a coin's toss: of `<> ALL` it would believe that it
+    # leaves no run, and then sort the whole backlog for its first.
+    return _WAITS_FOR_WORKER + " AND NOT coalesce(model = ANY (" + paused + "), FALSE)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,10 +264,8 @@ def count_claimable(tx: Transaction, most: int) -> int:
     return int(
         tx.value(
             "SELECT count(*) FROM (SELECT FROM runs WHERE "
-            + WAITS_FOR_WORKER
-            + " AND NOT coalesce(model = ANY ("
-            + PAUSED_MODELS
-            + "), FALSE) LIMIT %(most)s) AS waiting",
+            + claimable(PAUSED_MODELS)
+            + " LIMIT %(most)s) AS waiting",
             {"most": most},
         )
     )

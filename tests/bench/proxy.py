@@ -27,10 +27,8 @@ from tests.acceptance.conftest import free_port, wait_until
 from tests.bench import cpu, report
 from tests.bench.http import Connection, RefusedError
 from tests.bench.stage import Stage, stage
-from tests.bench.workloads import Figures, crowd
+from tests.bench.workloads import SECONDS, WARM_SECONDS, Figures, crowd
 
-_WARM_SECONDS = 2.0
-_SECONDS = 6.0
 _KEY = f"sk-{secrets.token_urlsafe(32)}"
 
 
@@ -68,9 +66,9 @@ def litellm(command: str, processes: int, stage: Stage) -> Iterator[tuple[int, i
 
 def calls(count: int, port: int, pid: int) -> Figures:
     """So many clients, each calling again as soon as it has its answer."""
-    asyncio.run(_calls(count, port, _WARM_SECONDS))
+    asyncio.run(_calls(count, port, WARM_SECONDS))
     before, began = cpu.milliseconds({"proxy": [pid]}), time.perf_counter()
-    took = asyncio.run(_calls(count, port, _SECONDS))
+    took = asyncio.run(_calls(count, port, SECONDS))
     seconds = time.perf_counter() - began
     used = cpu.milliseconds({"proxy": [pid]})["proxy"] - before["proxy"]
     return {

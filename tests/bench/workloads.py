@@ -16,8 +16,8 @@ from tests.bench.stage import Stage
 
 Figures = dict[str, float]
 
-_WARM_SECONDS = 2.0
-_SECONDS = 6.0
+WARM_SECONDS = 2.0
+SECONDS = 6.0
 _DRAINED = 16 * 312  # by sixteen clients
 # Runs of the batch that have not ended, held or not.
 _COUNT_LEFT: LiteralString = (
@@ -40,10 +40,10 @@ def crowd(count: int, model: str, *, at_once: bool = False) -> Callable[[Stage],
 
     def play(stage: Stage) -> Figures:
         asking = replace(_asking(stage, model), at_once=at_once)
-        asyncio.run(clients.crowd(asking, count, _WARM_SECONDS))
+        asyncio.run(clients.crowd(asking, count, WARM_SECONDS))
         written = stage.written()
         before, began = cpu.milliseconds(stage.groups), time.perf_counter()
-        told = asyncio.run(clients.crowd(asking, count, _SECONDS))
+        told = asyncio.run(clients.crowd(asking, count, SECONDS))
         seconds = time.perf_counter() - began
         used = cpu.milliseconds(stage.groups)
         _require_right(told)
@@ -90,7 +90,7 @@ def drain(stage: Stage) -> Figures:
     """5,000 runs of a batch that wait when the worker comes, and beside them a conversation of the
     same key, as long as some of them wait."""
     asking = _asking(stage, "echo")
-    idle = asyncio.run(clients.crowd(asking, 1, _SECONDS))
+    idle = asyncio.run(clients.crowd(asking, 1, SECONDS))
     stage.end_workers()
     began = time.perf_counter()
     asyncio.run(_create_all(replace(asking, fields="Treadle-Lane: batch\r\n")))

@@ -402,8 +402,7 @@ def test_a_cancelled_batch_has_what_was_answered_by_then(
     hurry(database)
     steps.advance()
     with database.autocommit() as tx:
-        begun = tx.value("SELECT count(*) FROM runs")
-    assert 0 < begun < 60
+        assert tx.value("SELECT count(*) FROM runs") == 16
     worker.answer()
     hurry(database)
     steps.advance()
@@ -414,13 +413,11 @@ def test_a_cancelled_batch_has_what_was_answered_by_then(
     ended = client.batches.retrieve(batch.id)
     assert (ended.status, ended.completed_at) == ("cancelled", None)
     assert ended.cancelled_at
-    assert ended.request_counts is not None
-    counts = ended.request_counts
-    assert (counts.total, counts.completed, counts.failed) == (60, begun, 60 - begun)
-    assert len(output(client, ended.output_file_id)) == begun
+    assert ended.request_counts.to_dict() == {"total": 60, "completed": 16, "failed": 44}  # type: ignore[union-attr]
+    assert len(output(client, ended.output_file_id)) == 16
     errors = output(client, ended.error_file_id)
     assert {line["error"]["code"] for line in errors} == {"batch_cancelled"}
-    assert [line["response"] for line in errors] == [None] * (60 - begun)
+    assert [line["response"] for line in errors] == [None] * 44
     for status in ("cancelled",):
         with pytest.raises(BadRequestError, match=f"Cannot cancel batch with status '{status}'"):
             client.batches.cancel(batch.id)

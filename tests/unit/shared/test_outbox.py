@@ -28,6 +28,17 @@ class Letterbox:
         return [item for batch in self.batches for item in batch]
 
 
+def put_while_shut(outbox: Outbox[int], letterbox: Letterbox, count: int) -> None:
+    """The first is at the door when the others are put; then all go out."""
+    letterbox.open.clear()
+    outbox.put(0)
+    assert letterbox.at_the_door.wait(20)
+    for item in range(1, count):
+        outbox.put(item)
+    letterbox.open.set()
+    assert outbox.flush(20)
+
+
 @pytest.fixture
 def letterbox() -> Letterbox:
     return Letterbox()
@@ -55,14 +66,8 @@ def test_putting_does_not_wait_for_the_delivery(letterbox: Letterbox) -> None:
 def test_what_gathers_meanwhile_goes_together_in_batches_of_bounded_size(
     letterbox: Letterbox,
 ) -> None:
-    letterbox.open.clear()
     outbox = Outbox("test", letterbox.deliver, batch=3)
-    outbox.put(0)
-    assert letterbox.at_the_door.wait(20)
-    for item in range(1, 8):
-        outbox.put(item)
-    letterbox.open.set()
-    assert outbox.flush(20)
+    put_while_shut(outbox, letterbox, 8)
     assert letterbox.batches == [[0], [1, 2, 3], [4, 5, 6], [7]]
 
 
@@ -73,14 +78,8 @@ def test_it_rests_by_how_much_it_delivered(letterbox: Letterbox) -> None:
         rested.append(items)
         return 0
 
-    letterbox.open.clear()
     outbox = Outbox("test", letterbox.deliver, batch=3, rest=rest)
-    outbox.put(0)
-    assert letterbox.at_the_door.wait(20)
-    for item in range(1, 6):
-        outbox.put(item)
-    letterbox.open.set()
-    assert outbox.flush(20)
+    put_while_shut(outbox, letterbox, 6)
     outbox.put(6)
     assert outbox.flush(20)
     assert rested[:3] == [1, 3, 2]
@@ -103,14 +102,8 @@ def test_a_delivery_that_fails_is_dropped_and_logged_and_the_next_goes_out(
 
 
 def test_a_full_outbox_forgets_the_oldest(letterbox: Letterbox) -> None:
-    letterbox.open.clear()
     outbox = Outbox("test", letterbox.deliver, size=3)
-    outbox.put(0)
-    assert letterbox.at_the_door.wait(20)
-    for item in range(1, 6):
-        outbox.put(item)
-    letterbox.open.set()
-    assert outbox.flush(20)
+    put_while_shut(outbox, letterbox, 6)
     assert letterbox.items == [0, 3, 4, 5]
 
 
