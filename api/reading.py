@@ -13,6 +13,7 @@ from api.runtime import Runtime, runtime
 from shared import events
 from shared.errors import Unavailable
 from shared.events import Heard
+from shared.run_state import STOPPED
 from shared.store import messages, run_steps, runs
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
@@ -22,7 +23,7 @@ from shared.store.runs import Run
 _LOOK_SECONDS = 5.0
 _DEAF_LOOK_SECONDS = 0.3
 _TICK_SECONDS = 1.0
-_LATE_SECONDS = 0.3
+_LATE_SECONDS = 2.0
 
 Delta = dict[str, Any]
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Reading:
         self._of = of
         self._heard = heard
         self._listening = listening
+        self._heard_all = False
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +85,8 @@ class Reading:
     def late_deltas(self) -> Iterator[Delta]:
         """After the run's end: what was said shortly before it may come after its rows."""
         until = time.monotonic() + (_LATE_SECONDS if self._of.listener.connected else 0)
-        while (left := until - time.monotonic()) > 0:
-            event = self._heard.get(left)
+        while not self._heard_all and (left := until - time.monotonic()) > 0:
+            event = self._hear(left)
             if event is None:
                 return
             if event["kind"] != "changed":
@@ -95,10 +97,16 @@ class Reading:
         look = _LOOK_SECONDS if self._of.listener.connected else _DEAF_LOOK_SECONDS
         until = time.monotonic() + self._of.waiting.look_seconds(look)
         while (left := until - time.monotonic()) > 0 and not self.is_draining():
-            event = self._heard.get(min(left, _TICK_SECONDS))
+            event = self._hear(min(left, _TICK_SECONDS))
             if event is not None and event["kind"] == "changed":
                 return
             yield event
+
+    def _hear(self, seconds: float) -> Delta | None:
+        event = self._heard.get(seconds)
+        # Events of one worker come in their order, and its last is that of the run's end.
+        self._heard_all = event is not None and event.get("status") in STOPPED
+        return event
 
 
 def begin(run_id: str, start: Callable[[str], T]) -> tuple[T, Reading]:

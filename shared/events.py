@@ -44,9 +44,10 @@ def publish_stopped(run_id: str) -> None:
     _outbox.put((_STOPPED, {"run_id": run_id}))
 
 
-def publish_changed(run_id: str) -> None:
-    """To its streams: the run's rows are worth another look."""
-    _outbox.put((_channel(run_id), {"kind": "changed"}))
+def publish_changed(run_id: str, status: str) -> None:
+    """To its streams: the run's rows are worth another look. What was said before it got that
+    status is heard before."""
+    _outbox.put((_channel(run_id), {"kind": "changed", "status": status}))
 
 
 def publish_delta(run_id: str, delta: Event) -> None:

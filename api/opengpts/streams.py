@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -73,8 +74,8 @@ def _follow(run: Run, history: list[orjson.Fragment], read: Reading) -> sse.Even
     while True:
         now = read.rows(run.project_id, run)
         answers = _answers(now)
-        said = [*history, *map(_encoded, answers)]
         if now.run.status in STOPPED:
+            said = [*history, *map(_encoded, answers)]
             if answers:
                 yield from _catch_up(answers[-1], said[:-1], growing, read)
             yield _end(now.run, said)
@@ -82,8 +83,10 @@ def _follow(run: Run, history: list[orjson.Fragment], read: Reading) -> sse.Even
         for delta in read.deltas():
             if delta is None:
                 yield None
-            elif growing.hear(delta) and growing.message_id not in now.messages:
-                yield growing.among(said)
+            elif growing.hear(delta):
+                # Its rows may be there before its pieces are heard.
+                before = takewhile(lambda one: one.id != growing.message_id, answers)
+                yield growing.among([*history, *map(_encoded, before)])
         if read.is_draining():
             yield "error", _DRAINING
             return

@@ -65,7 +65,7 @@ def _tell(tx: Transaction, run: Run) -> None:
     if run.status in STOPPED:
         tx.after_commit(events.publish_stopped, run.id)
     if run.streamed:
-        tx.after_commit(events.publish_changed, run.id)
+        tx.after_commit(events.publish_changed, run.id, run.status)
     if run.status in TERMINAL:
         tx.after_commit(_log_end, run)
 

@@ -1,6 +1,9 @@
 """POST /opengpts/runs/stream"""
 
+import itertools
 import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -11,6 +14,7 @@ from flask import Flask
 
 from api import sse
 from api.reading import Reading, Snapshot
+from shared import events
 from shared.db import Database
 from shared.settings import Settings
 from shared.store.runs import Run
@@ -23,6 +27,15 @@ from worker.bell import Bell
 
 Event = tuple[str, Any]
 INPUT = {"messages": [human("have a good day!")]}
+AS_IT_GREW = [
+    "You ",
+    "You said: ",
+    "You said: have ",
+    "You said: have a ",
+    "You said: have a good ",
+    "You said: have a good day!",
+    "You said: have a good day!",
+]
 
 
 def parsed(text: str) -> list[Event]:
@@ -87,15 +100,44 @@ def test_an_answer_that_was_there_before_it_was_heard_is_told_as_it_grew(
         return rows(read, project_id, run)
 
     monkeypatch.setattr(Reading, "rows", ended)
-    assert last_said(ask(foo)) == [
-        "You ",
-        "You said: ",
-        "You said: have ",
-        "You said: have a ",
-        "You said: have a good ",
-        "You said: have a good day!",
-        "You said: have a good day!",
-    ]
+    assert last_said(ask(foo)) == AS_IT_GREW
+
+
+def test_an_answer_whose_rows_are_there_before_it_is_heard_is_told_as_it_grew(
+    foo: httpx2.Client, worker: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's row is read, then it ends, then its messages are read: at each look there is from
+    the first to the one that the run's claim asks for."""
+    rows, looks = Reading.rows, itertools.count()
+
+    def torn(read: Reading, project_id: str, run: Run) -> Snapshot:
+        worker.answer()
+        now = rows(read, project_id, run)
+        return replace(now, run=run) if next(looks) < 3 else now
+
+    monkeypatch.setattr(Reading, "rows", torn)
+    assert last_said(ask(foo)) == AS_IT_GREW
+
+
+def test_an_answer_that_is_heard_late_is_told_as_it_grew(
+    foo: httpx2.Client, worker: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, rows = events._deliver, Reading.rows
+    run_is_over = threading.Event()
+
+    def late(gathered: list[tuple[str, events.Event]]) -> None:
+        run_is_over.wait(10)
+        time.sleep(0.5)
+        deliver(gathered)
+
+    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
+        worker.answer()
+        run_is_over.set()
+        return rows(read, project_id, run)
+
+    monkeypatch.setattr(events._outbox, "_deliver", late)
+    monkeypatch.setattr(Reading, "rows", ended)
+    assert last_said(ask(foo)) == AS_IT_GREW
 
 
 def test_the_run_it_names_is_the_one_on_the_other_wire(
