@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api import resources
-from api.run_requests import RunRequest, ToolOutputs, resolve
+from api.run_requests import RunRequest, ToolOutputs
 from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
@@ -214,14 +214,13 @@ def _new_run(
     *,
     lane: str,
 ) -> NewRun:
-    assistant = assistants.get(tx, project_id, request.assistant_id)
     resources.require_known(tx, project_id, request.tool_resources)
     return NewRun(
         id=run_id or new_id("run"),
         project_id=project_id,
         thread_id=thread_id,
-        assistant_id=assistant.id,
-        options=resolve(assistant, request),
+        assistant_id=request.assistant_id,
+        options=request,
         life_seconds=life_seconds,
         streamed=request.stream,
         request_sha256=request_sha256,
@@ -233,10 +232,12 @@ def _start(tx: Transaction, new: NewRun, request: RunRequest, *, may_wait: bool 
     """The thread is locked, or is this transaction's own. The run's place is behind the messages
     that come with it."""
     if request.additional_messages:
+        # Missed before what is amiss with the messages.
+        assistants.get(tx, new.project_id, new.assistant_id)
         resources.attach(tx, new.project_id, new.thread_id, request.additional_messages)
         messages.create_all(tx, new.project_id, new.thread_id, request.additional_messages)
     run = transitions.create(tx, new, may_wait=may_wait)
-    if not new.options.instructions and not run.thread_has_user_message:
+    if not run.instructions and not run.thread_has_user_message:
         raise Conflict(
             "Run creation requires a Thread with a user message or an assistant with instructions.",
             code="invalid_thread",

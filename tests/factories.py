@@ -28,7 +28,7 @@ from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
-from shared.store.runs import CONVERSATION, ClaimedRun, Run, RunOptions
+from shared.store.runs import CONVERSATION, AskedOptions, ClaimedRun, Run, RunOptions
 from shared.store.threads import Thread
 from shared.store.transitions import NewRun
 from shared.store.vector_store_batches import FileBatch
@@ -190,7 +190,7 @@ def another(run: Run) -> NewRun:
         project_id=run.project_id,
         thread_id=run.thread_id,
         assistant_id=run.assistant_id,
-        options=RunOptions(**{one.name: getattr(run, one.name) for one in fields(RunOptions)}),
+        options=AskedOptions(**{one.name: getattr(run, one.name) for one in fields(RunOptions)}),
         life_seconds=600,
     )
 

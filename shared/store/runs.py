@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -56,8 +56,32 @@ def claimable(paused: LiteralString) -> LiteralString:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskedOptions:
+    """How a run is to go. None is the assistant's setting, where it has one; 0 and "" are words.
+    The other defaults are the wire's."""
+
+    model: str | None = None
+    instructions: str | None = None
+    additional_instructions: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_resources: dict[str, Any] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_prompt_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    truncation_strategy: dict[str, Any] = field(
+        default_factory=lambda: {"type": "auto", "last_messages": None}
+    )
+    tool_choice: Any = "auto"
+    parallel_tool_calls: bool = True
+    response_format: Any = None
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run goes, resolved from the request and its assistant when the run is created."""
+    """How a run goes, by what was asked and its assistant when the run was created."""
 
     model: str
     instructions: str | None

@@ -14,6 +14,7 @@ from shared import events, metrics, queue
 from shared.db import Transaction
 from shared.errors import Conflict
 from shared.run_state import STOPPED, TERMINAL, RunStatus, before
+from shared.store import assistants
 from shared.store.runs import (
     ACTIVE,
     BUSY,
@@ -21,9 +22,9 @@ from shared.store.runs import (
     CONVERSATION,
     IN_LINE,
     OPTIONS,
+    AskedOptions,
     CreatedRun,
     Run,
-    RunOptions,
     active_on,
     count_in_line,
 )
@@ -76,20 +77,23 @@ class NewRun:
     project_id: str
     thread_id: str
     assistant_id: str
-    options: RunOptions
+    options: AskedOptions
     life_seconds: int
     streamed: bool = False
     request_sha256: bytes | None = None
     lane: str = CONVERSATION
+    by_assistant: bool = True  # which must exist; a chat completion has none
 
 
 def create(tx: Transaction, new: NewRun, *, may_wait: bool = False) -> CreatedRun:
-    """The thread must be locked. Raises Conflict while another run of it is active, or gets in line
-    behind that if it may. Those ahead live at most until the last of them expires, and then this
-    one's life begins."""
+    """The thread must be locked. Raises NotFound without the assistant, Conflict while another run
+    of the thread is active, or gets in line behind that if it may. Those ahead live at most until
+    the last of them expires, and then this one's life begins."""
     in_line = _get_in_line(tx, new.thread_id) if may_wait else False
     created = _insert(tx, new, in_line=in_line)
     if created is None:
+        if new.by_assistant:
+            assistants.get(tx, new.project_id, new.assistant_id)
         active = active_on(tx, new.thread_id)
         raise Conflict(f"Thread {new.thread_id} already has an active run {active}.")
     return created
@@ -97,15 +101,21 @@ def create(tx: Transaction, new: NewRun, *, may_wait: bool = False) -> CreatedRu
 
 def create_if_ready(tx: Transaction, new: NewRun) -> CreatedRun | None:
     """As `create`, and locks the thread itself: one statement, which needs no transaction around
-    it. None, and nothing is written, unless the thread exists, is not busy and gives the run
-    something to answer."""
-    return _insert(tx, new, needs_message=not new.options.instructions)
+    it. None, and nothing is written, unless thread and assistant exist, and the thread is not busy
+    and gives the run something to answer."""
+    return _insert(tx, new, needs_something=True)
 
 
+_INSTRUCTIONS: LiteralString = (
+    "(SELECT CASE WHEN %(additional_instructions)s <> ''"
+    " THEN concat_ws(E'\n', nullif(said, ''), %(additional_instructions)s) ELSE said END"
+    " AS instructions FROM coalesce(%(instructions)s, assistant.instructions) AS said) AS told"
+)
 # The thread's lock comes first, and what is numbered and timed comes under it.
 _INSERT: LiteralString = (
     "WITH thread AS (SELECT id FROM threads WHERE project_id = %(project_id)s"
-    " AND id = %(thread_id)s FOR NO KEY UPDATE)"
+    " AND id = %(thread_id)s FOR NO KEY UPDATE), assistant AS (SELECT * FROM assistants"
+    " WHERE project_id = %(project_id)s AND id = %(assistant_id)s)"
     " INSERT INTO runs (id, project_id, thread_id, assistant_id, lane, streamed, request_sha256,"
     " life_seconds, expires_at, run_after, "
     + OPTIONS
@@ -116,12 +126,19 @@ _INSERT: LiteralString = (
     + ACTIVE
     + ") ELSE clock_timestamp() END,"
     " CASE WHEN %(in_line)s THEN 'infinity' ELSE clock_timestamp() END,"
-    " %(model)s, %(instructions)s,"
-    " %(tools)s, %(tool_resources)s, %(metadata)s, %(temperature)s, %(top_p)s,"
+    " coalesce(%(model)s, assistant.model), told.instructions,"
+    " coalesce(%(tools)s, assistant.tools),"
+    " coalesce(%(tool_resources)s, assistant.tool_resources), %(metadata)s,"
+    " coalesce(%(temperature)s, assistant.temperature), coalesce(%(top_p)s, assistant.top_p),"
     " %(max_prompt_tokens)s, %(max_completion_tokens)s, %(truncation_strategy)s,"
-    " %(tool_choice)s, %(parallel_tool_calls)s, %(response_format)s, %(reasoning_effort)s"
-    " FROM thread WHERE NOT %(needs_message)s"
-    " OR EXISTS (SELECT FROM messages WHERE thread_id = %(thread_id)s AND role = 'user')"
+    " %(tool_choice)s, %(parallel_tool_calls)s,"
+    " coalesce(%(response_format)s, assistant.response_format),"
+    " coalesce(%(reasoning_effort)s, assistant.reasoning_effort)"
+    " FROM thread LEFT JOIN assistant ON TRUE CROSS JOIN LATERAL "
+    + _INSTRUCTIONS
+    + " WHERE (assistant.id IS NOT NULL OR NOT %(by_assistant)s)"
+    " AND (NOT %(needs_something)s OR told.instructions <> ''"
+    " OR EXISTS (SELECT FROM messages WHERE thread_id = %(thread_id)s AND role = 'user'))"
     " ON CONFLICT (thread_id) WHERE "
     + BUSY
     + " DO NOTHING RETURNING "
@@ -132,17 +149,18 @@ _INSERT: LiteralString = (
 
 
 def _insert(
-    tx: Transaction, new: NewRun, *, in_line: bool = False, needs_message: bool = False
+    tx: Transaction, new: NewRun, *, in_line: bool = False, needs_something: bool = False
 ) -> CreatedRun | None:
     options = {
-        name: Json(value) if name in _JSON else value for name, value in vars(new.options).items()
+        name: Json(value) if name in _JSON and value is not None else value
+        for name, value in vars(new.options).items()
     }
     created = change(
         tx,
         CreatedRun,
         RunStatus.QUEUED,
         _INSERT,
-        {**vars(new), **options, "in_line": in_line, "needs_message": needs_message},
+        {**vars(new), **options, "in_line": in_line, "needs_something": needs_something},
     )
     return created[0] if created else None
 

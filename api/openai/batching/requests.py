@@ -46,6 +46,7 @@ def start(tx: Transaction, batch: Batch, body: dict[str, Any], life_seconds: int
         options=options,
         life_seconds=life_seconds,
         lane=BATCH,
+        by_assistant=False,
     )
     return transitions.create(tx, new)
 

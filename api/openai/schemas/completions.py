@@ -21,7 +21,7 @@ from api.openai.schemas.fields import (
 from api.openai.schemas.messages import PARTS, Content
 from api.openai.schemas.options import ResponseFormat, ToolChoice, Tools
 from shared.store.messages import NewMessage
-from shared.store.runs import RunOptions
+from shared.store.runs import AskedOptions
 
 _SYSTEM = ("system", "developer")
 
@@ -40,7 +40,7 @@ class _ChatMessage(WireSchema):
 
 
 class CreateCompletion(WireSchema):
-    """Loads `(messages, RunOptions)`: what the system says first are the run's instructions."""
+    """Loads `(messages, AskedOptions)`: what the system says first are the run's instructions."""
 
     model = Text(required=True, longest=256)
     messages = ListOf(Object(_ChatMessage), least=1, required=True)
@@ -85,7 +85,7 @@ class CreateCompletion(WireSchema):
             for one in said
             if one["role"] not in _SYSTEM
         ]
-        options = RunOptions(
+        options = AskedOptions(
             model=data["model"],
             instructions="\n".join(instructions) or None,
             tools=data["tools"],
@@ -93,9 +93,7 @@ class CreateCompletion(WireSchema):
             metadata=data["metadata"],
             temperature=data["temperature"],
             top_p=data["top_p"],
-            max_prompt_tokens=None,
             max_completion_tokens=data["max_completion_tokens"] or data["max_tokens"],
-            truncation_strategy={"type": "auto", "last_messages": None},
             tool_choice=data["tool_choice"],
             parallel_tool_calls=data["parallel_tool_calls"],
             response_format=data["response_format"],

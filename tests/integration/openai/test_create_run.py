@@ -62,6 +62,68 @@ def test_what_the_request_says_goes_before_what_the_assistant_says(
     assert client.beta.assistants.retrieve(assistant.id).temperature == 0.5
 
 
+@pytest.mark.parametrize(
+    ("of_assistant", "asked", "instructions"),
+    [
+        ("Be brief.", {}, "Be brief."),
+        ("Be brief.", {"instructions": None, "additional_instructions": None}, "Be brief."),
+        ("Be brief.", {"instructions": ""}, ""),
+        ("Be brief.", {"additional_instructions": ""}, "Be brief."),
+        ("Be brief.", {"additional_instructions": "Rhyme."}, "Be brief.\nRhyme."),
+        ("Be brief.", {"instructions": "", "additional_instructions": "Rhyme."}, "Rhyme."),
+        (None, {"additional_instructions": "Rhyme."}, "Rhyme."),
+        (None, {"additional_instructions": ""}, None),
+        ("", {}, ""),
+    ],
+)
+def test_instructions_are_the_requests_or_the_assistants_and_then_the_additional_ones(
+    http: httpx2.Client,
+    database: Database,
+    caller: Caller,
+    of_assistant: str | None,
+    asked: dict[str, str | None],
+    instructions: str | None,
+) -> None:
+    assistant = an_assistant(database, caller.project_id, instructions=of_assistant)
+    body = {"assistant_id": assistant.id, **asked}
+    thread = a_thread(database, caller.project_id, "Why?")
+    run = http.post(f"threads/{thread.id}/runs", json=body).json()
+    assert run["instructions"] == instructions
+
+
+def test_what_is_null_is_the_assistants_or_the_wires(
+    http: httpx2.Client, database: Database, caller: Caller
+) -> None:
+    look = {"name": "look", "parameters": {}, "strict": False}
+    of_assistant = {
+        "model": "o3",
+        "tools": [{"type": "function", "function": look}],
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "response_format": {"type": "json_object"},
+        "reasoning_effort": "low",
+    }
+    otherwise = {
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "truncation_strategy": {"type": "auto", "last_messages": None},
+        "max_prompt_tokens": None,
+        "max_completion_tokens": None,
+        "metadata": {},
+    }
+    assistant = an_assistant(database, caller.project_id, **of_assistant)
+    thread = a_thread(database, caller.project_id, "Why?")
+    nothing = dict.fromkeys([*of_assistant, *otherwise, "additional_messages", "stream"])
+    body = {"assistant_id": assistant.id, **nothing}
+    run = http.post(f"threads/{thread.id}/runs", json=body).json()
+    assert {name: run[name] for name in [*of_assistant, *otherwise]} == {
+        **of_assistant,
+        **otherwise,
+    }
+    tools = http.post("threads/runs", json={"assistant_id": assistant.id, "tools": []}).json()
+    assert tools["tools"] == []
+
+
 def test_additional_messages_stand_in_the_thread_before_the_answer(
     client: OpenAI, database: Database, caller: Caller
 ) -> None:
