@@ -17,8 +17,8 @@ from shared.db import Database, Session
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.store import claims
+from shared.store.claims import ClaimedRun
 from shared.store.lanes import Room, Turn
-from shared.store.runs import ClaimedRun
 from worker.execution import Execution
 from worker.lease import Lease
 from worker.places import Free, Places

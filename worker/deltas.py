@@ -13,7 +13,7 @@ from typing import Any
 from shared import events
 from shared.citations import Sources
 from shared.ids import derived_id
-from shared.store.runs import ClaimedRun
+from shared.store.claims import ClaimedRun
 
 
 @dataclass(frozen=True)

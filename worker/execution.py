@@ -24,11 +24,12 @@ from shared.budget import Budget
 from shared.db import Database, Transaction
 from shared.errors import CallCut, LeaseLost, ModelError, Unavailable
 from shared.settings import Settings
-from shared.store import claims, messages, model_pauses, run_steps
-from shared.store.messages import Said
+from shared.store import claims, history, model_pauses, run_steps
+from shared.store.claims import ClaimedRun
+from shared.store.history import Said
 from shared.store.model_pauses import LONGEST_SECONDS
 from shared.store.run_steps import RunStep
-from shared.store.runs import ClaimedRun, Run
+from shared.store.runs import Run
 from shared.tokens import estimate
 from worker import metrics, outcome, prompt
 from worker.connections import Call
@@ -74,7 +75,8 @@ class Execution:
             ended = self._work(run, call, deadline)
             while outcome.has_more_to_do(ended):
                 claimed_at = run.claimed_at + time.monotonic() - began
-                ended = self._work(replace(run, claimed_at=claimed_at), call, deadline)
+                again = replace(run, claimed_at=claimed_at, short_history=None)
+                ended = self._work(again, call, deadline)
         except LeaseLost:
             log.warning("lease lost", extra={"run_id": run.id, "fence": run.fence})
             return
@@ -106,7 +108,7 @@ class Execution:
 
     def _decide(self, run: ClaimedRun, call: Call, deadline: float) -> Decision:
         """The turn: what is to be written at its end."""
-        said, steps = self._persist(lambda tx: _history(tx, run), deadline)
+        said, steps = self._history(run, deadline)
         if outcome.tokens_left(run, steps) == 0:
             return outcome.out_of_tokens(run, steps)
         deltas = _deltas(run, steps)
@@ -118,6 +120,20 @@ class Execution:
             return outcome.cancellation(run, deltas)
         except ModelError as error:
             return self._after_error(run, error, deltas, deadline)
+
+    def _history(self, run: ClaimedRun, deadline: float) -> tuple[list[Said], list[RunStep]]:
+        last = prompt.last_messages(run)
+        said = run.history()
+        # At its first claim a run has none, unless it has searched under that claim.
+        may_have_steps = run.fence > 1 or file_search.is_in(run.tools)
+        if said is not None and not may_have_steps:
+            return said[-last:] if last else said, []
+
+        def read(tx: Transaction) -> tuple[list[Said], list[RunStep]]:
+            said = history.read(tx, run.thread_id, last=last, until=run)
+            return said, run_steps.of_run(tx, run.id) if may_have_steps else []
+
+        return self._persist(read, deadline)
 
     def _before_asking(self, turn: Turn, deltas: Deltas) -> Decision | None:
         """What a run that may search files needs before its first turn."""
@@ -216,10 +232,3 @@ def _deltas(run: ClaimedRun, steps: list[RunStep]) -> Deltas:
         sources=citations.sources(step.step_details for step in steps),
         hidden=file_search.name_in(run.tools) if file_search.is_in(run.tools) else None,
     )
-
-
-def _history(tx: Transaction, run: Run) -> tuple[list[Said], list[RunStep]]:
-    said = messages.history(tx, run.thread_id, last=prompt.last_messages(run), until=run)
-    # A run that is claimed for the first time has none, unless it has searched under this claim.
-    may_have = run.fence > 1 or file_search.is_in(run.tools)
-    return said, run_steps.of_run(tx, run.id) if may_have else []

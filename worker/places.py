@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.settings import Settings
-from shared.store.runs import BATCH, CONVERSATION, LANES, ClaimedRun
+from shared.store.claims import ClaimedRun
+from shared.store.runs import BATCH, CONVERSATION, LANES
 
 _LOOK_SECONDS = 0.5
 # An eighth of what a worker holds is kept for conversations.

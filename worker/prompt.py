@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from shared.errors import ModelError
-from shared.store.messages import Said
+from shared.store.history import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from shared.tokens import estimate

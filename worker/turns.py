@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from shared.db import Database
 from shared.settings import Settings
 from shared.store import lanes
+from shared.store.claims import ClaimedRun
 from shared.store.lanes import Room, Turn
-from shared.store.runs import BATCH, CONVERSATION, LANES, ClaimedRun
+from shared.store.runs import BATCH, CONVERSATION, LANES
 
 _BATCH_EVERY = 16
 _NEWEST_SHARE = 0.25

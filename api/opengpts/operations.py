@@ -10,8 +10,9 @@ from api.opengpts import configuration
 from api.opengpts.schemas import GivenAssistant, GivenRun, GivenThread
 from api.run_requests import RunRequest
 from shared.db import Transaction
-from shared.store import messages, opengpts
-from shared.store.messages import NewMessage, Said
+from shared.store import history, opengpts
+from shared.store.history import Said
+from shared.store.messages import NewMessage
 from shared.store.opengpts import Assistant, Owner, Thread
 from shared.store.runs import Run
 
@@ -88,7 +89,7 @@ def start_run(
     )
 
 
-def history(tx: Transaction, owner: Owner, thread_id: str) -> list[Said] | None:
+def said_in(tx: Transaction, owner: Owner, thread_id: str) -> list[Said] | None:
     """All that was said, oldest first; None where there is no such thread."""
     thread = opengpts.find_thread(tx, owner, thread_id)
-    return None if thread is None else messages.history(tx, thread.thread_id)
+    return None if thread is None else history.read(tx, thread.thread_id)

@@ -8,7 +8,7 @@ from api.opengpts.errors import reply
 from api.opengpts.identity import owner
 from api.opengpts.schemas import CreateRun, GivenRun
 from api.runtime import runtime, transaction
-from shared.store import messages
+from shared.store import history
 
 blueprint = Blueprint("runs")
 
@@ -31,7 +31,7 @@ def stream_run(given: GivenRun) -> Any:
     def begin(run_id: str) -> streams.Beginning:
         with transaction() as tx:
             run = operations.start_run(tx, user, given, life, run_id)
-            return run, messages.history(tx, run.thread_id)
+            return run, history.read(tx, run.thread_id)
 
     return streams.respond(begin)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from shared.store.messages import Said
+from shared.store.history import Said
 from shared.store.opengpts import Assistant, Thread
 
 Shape = dict[str, Any]

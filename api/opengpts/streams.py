@@ -14,7 +14,7 @@ from api.reading import Delta, Reading, Snapshot
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.run_state import STOPPED, RunStatus
-from shared.store.messages import Said
+from shared.store.history import Said
 from shared.store.runs import Run
 
 # The run, and what was said in its thread before it.

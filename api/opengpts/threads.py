@@ -87,5 +87,5 @@ def _messages(thread_id: str) -> list[dict[str, Any]] | None:
     require_id("tid", thread_id)
     user = owner()
     with single() as tx:
-        said = operations.history(tx, user, thread_id)
+        said = operations.said_in(tx, user, thread_id)
     return None if said is None else [shapes.message(one) for one in said]

@@ -2,6 +2,7 @@
 takeover it finds no row, and `LeaseLost` says so."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg.types.json import Json
@@ -10,12 +11,13 @@ from shared import queue
 from shared.db import Transaction
 from shared.errors import LeaseLost
 from shared.run_state import RunStatus
-from shared.store import messages, run_steps, transitions
+from shared.store import history, messages, run_steps, transitions
+from shared.store.history import Said
 from shared.store.lanes import NEWEST_FIRST, NEXT, NEXT_WITH_ROOM, Room, Turn
 from shared.store.losses import MOST_LAPSES
 from shared.store.messages import NewAnswer
 from shared.store.run_steps import NewStep
-from shared.store.runs import COLUMNS, ClaimedRun, Run
+from shared.store.runs import COLUMNS, Run
 
 _CLAIMS_LOCK = 0x7EAD1E01
 _HELD: LiteralString = " WHERE runs.id = %(id)s AND fence = %(fence)s AND status = ANY(%(before)s)"
@@ -43,6 +45,20 @@ _FINISH_SAYING: LiteralString = (
     + run_steps.CREATE
     + " FROM ended) SELECT * FROM ended"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedRun(Run):
+    weight: int  # claims that its project has for each turn
+    seconds_left: float  # until expires_at, by the database's clock
+    claimed_at: float  # Unix seconds, by the same clock
+    short_history: list[dict[str, Any]] | None  # each as Said, oldest first
+
+    def history(self) -> list[Said] | None:
+        """As `history.read` until this run, at the time of the claim; None where it is long,
+        and has to be read."""
+        said = self.short_history
+        return None if said is None else [Said(**message) for message in said]
 
 
 def plan_once(tx: Transaction) -> None:
@@ -83,7 +99,7 @@ def claim(
         + COLUMNS
         + ", (SELECT weight FROM projects WHERE projects.id = project_id) AS weight,"
         " extract(epoch FROM expires_at - now())::float8 AS seconds_left,"
-        " extract(epoch FROM now())::float8 AS claimed_at",
+        " extract(epoch FROM now())::float8 AS claimed_at, " + history.SHORT + " AS short_history",
         {
             **vars(turn),
             "worker_id": worker_id,

@@ -29,11 +29,6 @@ _CURSOR = (
 )
 
 
-# The sequence grows by so much, which leaves room for the messages of a run behind its place.
-_ROOM = 1048576
-_NO_END = 2**63 - 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class NewMessage:
     """`content` is a list of parts as the wire shows them, `{"type": "text", "text": {…}}`."""
@@ -90,16 +85,6 @@ CREATE_ANSWER: LiteralString = (
     "(SELECT max(sequence) FROM messages WHERE run_id = %(run_id)s), %(place)s),"
     " nextval('messages_sequence_seq'))"
 )
-
-
-@dataclass(frozen=True)
-class Said:
-    """A message as the model is told of it."""
-
-    role: str
-    content: list[dict[str, Any]]
-    id: str = ""
-    run_id: str | None = None
 
 
 def text_part(text: str, annotations: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
@@ -264,25 +249,6 @@ def of_runs(tx: Transaction, project_id: str, run_ids: Sequence[str]) -> list[Me
         " AND run_id = ANY(%(ids)s) ORDER BY sequence",
         {"project_id": project_id, "ids": [*run_ids]},
     )
-
-
-def history(
-    tx: Transaction, thread_id: str, *, last: int | None = None, until: Run | None = None
-) -> list[Said]:
-    """The thread's messages, oldest first; `last` limits them to the newest, `until` to those that
-    the run knows: what was said before it was created, and its own."""
-    place = None if until is None else until.place
-    newest_first = tx.all(
-        Said,
-        "SELECT id, run_id, role, content FROM messages WHERE thread_id = %(thread_id)s"
-        " AND sequence < %(end)s ORDER BY sequence DESC LIMIT %(last)s",
-        {
-            "thread_id": thread_id,
-            "last": last,
-            "end": _NO_END if place is None else place + _ROOM,
-        },
-    )
-    return newest_first[::-1]
 
 
 def _key(project_id: str, thread_id: str, message_id: str) -> dict[str, str]:

@@ -134,13 +134,6 @@ class CreatedRun(Run):
     thread_has_user_message: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClaimedRun(Run):
-    weight: int  # claims that its project has for each turn
-    seconds_left: float  # until expires_at, by the database's clock
-    claimed_at: float  # Unix seconds, by the same clock
-
-
 def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
     run = tx.one(
         Run,

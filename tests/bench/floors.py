@@ -112,7 +112,7 @@ def _run(tx: Transaction, project_id: str, assistant_id: str, worker_id: str) ->
     started = operations.start_run(tx, project_id, thread.id, request, 600)
     runs.get(tx, project_id, thread.id, started.id)
     (run,) = claims.claim(tx, worker_id, Turn())
-    messages.history(tx, run.thread_id, until=run)
+    run.history()
     answer = NewAnswer(id=new_id("msg"), created_at=time.time(), content=[text_part("So.")])
     step = NewStep(
         id=new_id("step"),

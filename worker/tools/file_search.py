@@ -11,7 +11,7 @@ from typing import Any, cast
 import orjson
 
 from shared import citations
-from shared.store.messages import Said
+from shared.store.history import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from worker.model import ToolCall

@@ -12,9 +12,10 @@ from shared.embeddings import Embedding, Embeddings
 from shared.errors import ModelError, NotFound
 from shared.store import chunks, model_pauses, threads, vector_stores
 from shared.store.chunks import Found
-from shared.store.messages import Said
+from shared.store.claims import ClaimedRun
+from shared.store.history import Said
 from shared.store.run_steps import RunStep
-from shared.store.runs import ClaimedRun, Run
+from shared.store.runs import Run
 from shared.tokens import BYTES_PER_TOKEN, estimate
 from worker.model import Answer
 from worker.places import away

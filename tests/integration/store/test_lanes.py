@@ -8,8 +8,9 @@ import pytest
 from shared.db import Database, Session
 from shared.settings import Settings
 from shared.store import claims, lanes, projects, workers
+from shared.store.claims import ClaimedRun
 from shared.store.lanes import Room, Turn
-from shared.store.runs import BATCH, ClaimedRun
+from shared.store.runs import BATCH
 from tests.conftest import Caller, a_caller
 from tests.factories import a_claim, some_runs
 from worker.turns import Turns

@@ -10,7 +10,7 @@ from api import operations
 from shared.db import Database
 from shared.run_state import RunStatus
 from shared.settings import Settings
-from shared.store import messages, run_steps, runs, threads
+from shared.store import history, messages, run_steps, runs, threads
 from shared.store.messages import Message
 from shared.store.pages import PageRequest
 from shared.store.run_steps import RunStep
@@ -359,7 +359,7 @@ def test_after_the_end_the_thread_takes_messages_in_order(
     with database.transaction() as tx:
         operations.add_message(tx, caller.project_id, run.thread_id, a_message("And?"))
     with database.autocommit() as tx:
-        said = messages.history(tx, run.thread_id)
+        said = history.read(tx, run.thread_id)
     assert [one.content[0]["text"]["value"] for one in said] == ["Why?", "You said: Why?", "And?"]
 
 

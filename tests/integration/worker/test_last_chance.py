@@ -7,7 +7,8 @@ import pytest
 
 from shared.db import Database
 from shared.store import losses, workers
-from shared.store.runs import ClaimedRun, Run
+from shared.store.claims import ClaimedRun
+from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_claim, a_run, claim_one
 from tests.integration.worker.test_execution import now

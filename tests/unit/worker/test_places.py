@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from shared.settings import Settings
-from shared.store.runs import BATCH, CONVERSATION, ClaimedRun
+from shared.store.claims import ClaimedRun
+from shared.store.runs import BATCH, CONVERSATION
 from worker import places as module
 from worker.places import Free, Places, away
 

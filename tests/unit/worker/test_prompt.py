@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import ModelError
 from shared.run_state import RunStatus
-from shared.store.messages import Said
+from shared.store.history import Said
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 from shared.tokens import estimate

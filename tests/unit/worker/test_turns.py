@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from shared.store.runs import BATCH, CONVERSATION, ClaimedRun
+from shared.store.claims import ClaimedRun
+from shared.store.runs import BATCH, CONVERSATION
 from worker.turns import Turns
 
 
