@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow, class_row, scalar_row
+from psycopg.rows import TupleRow, kwargs_row, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -92,16 +92,17 @@ class Transaction:
     def execute(self, query: LiteralString, parameters: Parameters | None = None) -> int:
         return self._connection.execute(query, parameters).rowcount
 
+    # `row` is given a row's columns by their names.
     def one(
-        self, row: type[T], query: LiteralString, parameters: Parameters | None = None
+        self, row: Callable[..., T], query: LiteralString, parameters: Parameters | None = None
     ) -> T | None:
-        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+        with self._connection.cursor(row_factory=kwargs_row(row)) as cursor:
             return cursor.execute(query, parameters).fetchone()
 
     def all(
-        self, row: type[T], query: LiteralString, parameters: Parameters | None = None
+        self, row: Callable[..., T], query: LiteralString, parameters: Parameters | None = None
     ) -> list[T]:
-        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+        with self._connection.cursor(row_factory=kwargs_row(row)) as cursor:
             return cursor.execute(query, parameters).fetchall()
 
     def value(self, query: LiteralString, parameters: Parameters | None = None) -> Any:

@@ -2,7 +2,8 @@
 takeover it finds no row, and `LeaseLost` says so."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, LiteralString
 
 from psycopg.types.json import Json
@@ -27,18 +28,19 @@ _WITH_THREAD: LiteralString = (
     "WITH thread AS (SELECT id FROM threads WHERE id = %(thread_id)s FOR KEY SHARE)"
 )
 _HELD_WITH_THREAD: LiteralString = " FROM thread" + _HELD + " AND thread.id = thread_id"
-_RETURNING: LiteralString = " RETURNING " + COLUMNS
 _FINISHED: LiteralString = (
     "UPDATE runs SET status = %(to)s, completed_at = now(), worker_id = NULL,"
     " usage = %(usage)s, incomplete_details = %(details)s" + _HELD_WITH_THREAD
 )
-_FINISH: LiteralString = _WITH_THREAD + _FINISHED + _RETURNING
+# What its worker does not know, which knows the rest.
+_RETURNING_NEWS: LiteralString = " RETURNING runs.completed_at, runs.streamed, runs.followed"
+_FINISH: LiteralString = _WITH_THREAD + _FINISHED + _RETURNING_NEWS
 _FINISH_SAYING: LiteralString = (
     _WITH_THREAD
     + ", ended AS ("
     + _FINISHED
     + " AND NOT followed"
-    + _RETURNING
+    + _RETURNING_NEWS
     + "), said AS ("
     + messages.CREATE_ANSWER
     + " FROM ended), done AS ("
@@ -147,12 +149,14 @@ def _finish(
     told: dict[str, Any],
 ) -> list[Run]:
     details = {"reason": "max_completion_tokens"} if to is RunStatus.INCOMPLETE else None
+    known = replace(run, status=to, worker_id=None, usage=usage, incomplete_details=details)
     ended = {
         "to": to.value,
         "usage": Json(usage),
         "details": Json(details) if details else None,
     }
-    return transitions.change(tx, Run, to, query, {**told, **_lease(run), **ended})
+    row = partial(replace, known)
+    return transitions.change(tx, row, to, query, {**told, **_lease(run), **ended})
 
 
 def require_action(tx: Transaction, run: Run, tool_calls: list[dict[str, Any]]) -> Run:

@@ -3,6 +3,7 @@ what it implies. Here also what callers do; `claims` has the workers' verbs, `lo
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,7 +44,11 @@ R = TypeVar("R", bound=Run)
 
 
 def change(
-    tx: Transaction, row: type[R], to: RunStatus, query: LiteralString, parameters: dict[str, Any]
+    tx: Transaction,
+    row: Callable[..., R],
+    to: RunStatus,
+    query: LiteralString,
+    parameters: dict[str, Any],
 ) -> list[R]:
     """A queued run rings, a stopped one wakes its readers, one that ended calls who stands in line
     behind it, and where a run ends without an answer its open step shares its fate. `query` guards
