@@ -13,8 +13,8 @@ from api.runtime import Runtime, runtime
 from shared import events
 from shared.errors import Unavailable
 from shared.events import Heard
-from shared.run_state import STOPPED
-from shared.store import messages, run_steps, runs
+from shared.run_state import STOPPED, RunStatus
+from shared.store import messages, run_steps
 from shared.store.messages import Message
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
@@ -46,6 +46,7 @@ class Reading:
         self._heard = heard
         self._listening = listening
         self._heard_all = False
+        self._has_looked = False
 
     def __enter__(self) -> Self:
         return self
@@ -65,18 +66,24 @@ class Reading:
     def hear_of(self, run_id: str) -> None:
         """Of another run than before."""
         self._heard = self._listening.enter_context(self._of.listener.stream(run_id))
+        self._has_looked = True
 
     def is_draining(self) -> bool:
         """Whether this process was told to end, and this reading with it."""
         return self._of.is_draining()
 
     def rows(self, project_id: str, run: Run) -> Snapshot:
-        """The rows as they are; waits while PostgreSQL is away."""
+        """The rows as they are; waits while PostgreSQL is away. At first that is `run`, if it was
+        made to be streamed and nobody had taken it: whatever came after is heard."""
+        if not self._has_looked:
+            self._has_looked = True
+            if run.streamed and run.status is RunStatus.QUEUED and not run.fence:
+                return Snapshot(run, [], {})
         while True:
             try:
                 with self._of.database.autocommit() as tx:
-                    now = runs.get(tx, project_id, run.thread_id, run.id)
-                    steps = run_steps.of_run(tx, run.id)
+                    now = run_steps.see_run(tx, project_id, run.thread_id, run.id)
+                    steps = run_steps.of_run(tx, run.id) if now.has_steps else []
                     said = messages.of_run(tx, run.thread_id, run.id) if steps else []
                 return Snapshot(now, steps, {message.id: message for message in said})
             except Unavailable:

@@ -9,9 +9,9 @@ from psycopg.types.json import Json
 
 from shared.db import Transaction
 from shared.errors import NotFound
-from shared.store import pages
+from shared.store import pages, runs
 from shared.store.pages import Page, PageRequest
-from shared.store.runs import Run
+from shared.store.runs import COLUMNS, Run
 
 _COLUMNS = (
     "id, project_id, thread_id, run_id, assistant_id, created_at, type, status, step_details,"
@@ -41,6 +41,11 @@ class RunStep:
     completed_at: datetime | None
     usage: dict[str, Any] | None
     expires_at: datetime | None = None  # the run's, while the run goes on
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRun(Run):
+    has_steps: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,20 @@ def complete_tool_step(tx: Transaction, run_id: str, outputs: Mapping[str, str |
         " step_details = %(details)s WHERE id = %(id)s",
         {"id": step.id, "details": Json(details)},
     )
+
+
+def see_run(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> SeenRun:
+    """As `runs.get`, and whether there are steps of it."""
+    run = tx.one(
+        SeenRun,
+        "SELECT " + COLUMNS + ", EXISTS (SELECT FROM run_steps WHERE run_id = runs.id) AS has_steps"
+        " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
+        " AND id = %(id)s",
+        {"project_id": project_id, "thread_id": thread_id, "id": run_id},
+    )
+    if run is None:
+        raise runs.not_found(run_id)
+    return run
 
 
 def of_run(tx: Transaction, run_id: str) -> list[RunStep]:

@@ -40,11 +40,8 @@ BUSY = ACTIVE + " AND run_after < 'infinity'"
 IN_LINE = "status = 'queued' AND run_after = 'infinity'"
 # When a run that found its project's queue full may be asked for again.
 _QUEUE_RETRY_SECONDS = (2.0, 6.0)
-_SELECT = (
-    "SELECT "
-    + COLUMNS
-    + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
-)
+_OF_THREAD = COLUMNS + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
+_SELECT = "SELECT " + _OF_THREAD
 
 
 def claimable(paused: LiteralString) -> LiteralString:
@@ -141,7 +138,7 @@ def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
         {"project_id": project_id, "thread_id": thread_id, "id": run_id},
     )
     if run is None:
-        raise _not_found(run_id)
+        raise not_found(run_id)
     return run
 
 
@@ -162,7 +159,7 @@ def lock(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
         {"project_id": project_id, "thread_id": thread_id, "id": run_id},
     )
     if run is None:
-        raise _not_found(run_id)
+        raise not_found(run_id)
     return run
 
 
@@ -199,7 +196,7 @@ def update(
         },
     )
     if run is None:
-        raise _not_found(run_id)
+        raise not_found(run_id)
     return run
 
 
@@ -288,5 +285,5 @@ def count_claimable(tx: Transaction, most: int) -> int:
     )
 
 
-def _not_found(run_id: str) -> NotFound:
+def not_found(run_id: str) -> NotFound:
     return NotFound(f"No run found with id '{run_id}'.")

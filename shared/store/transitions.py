@@ -70,7 +70,9 @@ def _tell(tx: Transaction, run: Run) -> None:
         tx.after_commit(queue.ring)
     if run.status in STOPPED:
         tx.after_commit(events.publish_stopped, run.id)
-    if run.streamed:
+    # Who made it knows.
+    is_new = run.status is RunStatus.QUEUED and not run.fence
+    if run.streamed and not is_new:
         tx.after_commit(events.publish_changed, run.id, run.status)
     if run.status in TERMINAL:
         tx.after_commit(_log_end, run)
