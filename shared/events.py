@@ -25,6 +25,7 @@ Event = dict[str, Any]
 
 _STOPPED = "treadle:stopped"
 _TEXT_SECONDS = 900
+_TEXT_EACH_BYTES = 512
 _BATCH = 500
 _SAME_PLACE = ("kind", "step_id", "fence", "index")
 # Bytes that one stream may lag behind.
@@ -234,11 +235,13 @@ def _continues(before: Event, event: Event) -> bool:
 def _keep(pipeline: Any, delta: Event) -> None:
     """The first piece of a message begins it anew: an earlier worker may have been lost in it. For
     a piece that is lost Redis puts zero bytes."""
-    key = _text_key(delta["message_id"])
+    key, text, begins = _text_key(delta["message_id"]), delta["text"].encode(), delta["at_byte"]
     if delta["at"] == 0:
-        pipeline.set(key, delta["text"], ex=_TEXT_SECONDS)
-    else:
-        pipeline.setrange(key, delta["at_byte"], delta["text"])
+        pipeline.set(key, text, ex=_TEXT_SECONDS)
+        return
+    pipeline.setrange(key, begins, text)
+    # Now and then, which no model is too slow for.
+    if begins // _TEXT_EACH_BYTES != (begins + len(text)) // _TEXT_EACH_BYTES:
         pipeline.expire(key, _TEXT_SECONDS)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+import redis
 from flask import Flask
 
 from shared import events
 from shared.db import Database
 from shared.ids import new_id
+from shared.settings import Settings
 from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.openai.test_streams import ask, text_of, working
@@ -118,6 +120,21 @@ def test_a_stream_of_which_pieces_were_lost_tells_the_text_as_it_is(
     completed = next(body for name, body in told if name == "thread.message.completed")
     assert completed["content"][0]["text"]["value"] == text_of(told) == said
     assert len(published) == 60
+
+
+def test_what_was_said_so_far_is_kept_as_long_as_the_model_goes_on(
+    app: Flask, settings: Settings
+) -> None:
+    message_id = new_id("msg")
+    with redis.Redis.from_url(settings.redis_url) as connection:
+        for at in range(0, 60 * len(PIECE), len(PIECE)):
+            events.publish_delta("run_1", {**_text(message_id, at), "text": PIECE})
+            assert events.flush(5)
+            (key,) = connection.keys(f"treadle:text:{message_id}")
+            if at % (10 * len(PIECE)) == 0:
+                assert connection.ttl(key) > 800
+                connection.expire(key, 60)
+    assert events.text_so_far(message_id) == 60 * PIECE
 
 
 def _text(message_id: str, at: int, at_byte: int | None = None) -> dict[str, Any]:
