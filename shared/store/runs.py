@@ -40,8 +40,11 @@ BUSY = ACTIVE + " AND run_after < 'infinity'"
 IN_LINE = "status = 'queued' AND run_after = 'infinity'"
 # When a run that found its project's queue full may be asked for again.
 _QUEUE_RETRY_SECONDS = (2.0, 6.0)
-_OF_THREAD = COLUMNS + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
-_SELECT = "SELECT " + _OF_THREAD
+_SELECT = (
+    "SELECT "
+    + COLUMNS
+    + " FROM runs WHERE project_id = %(project_id)s AND thread_id = %(thread_id)s"
+)
 
 
 def claimable(paused: LiteralString) -> LiteralString:
