@@ -45,6 +45,7 @@ class Reading:
         self._of = of
         self._heard = heard
         self._listening = listening
+        self._hears_of_it = False
         self._heard_all = False
         self._has_looked = False
 
@@ -78,6 +79,7 @@ class Reading:
         if not self._has_looked:
             self._has_looked = True
             if run.streamed and run.status is RunStatus.QUEUED and not run.fence:
+                self._hears_of_it = True
                 return Snapshot(run, [], {})
         while True:
             try:
@@ -90,8 +92,10 @@ class Reading:
                 time.sleep(_DEAF_LOOK_SECONDS)
 
     def late_deltas(self) -> Iterator[Delta]:
-        """After the run's end: what was said shortly before it may come after its rows."""
-        until = time.monotonic() + (_LATE_SECONDS if self._of.listener.connected else 0)
+        """After the run's end: what was said shortly before it may come after its rows. Nothing
+        is waited for that may have been over before this was there to hear it."""
+        may_come = self._hears_of_it and self._of.listener.connected
+        until = time.monotonic() + (_LATE_SECONDS if may_come else 0)
         while not self._heard_all and (left := until - time.monotonic()) > 0:
             event = self._hear(left)
             if event is None:
@@ -111,6 +115,7 @@ class Reading:
 
     def _hear(self, seconds: float) -> Delta | None:
         event = self._heard.get(seconds)
+        self._hears_of_it = self._hears_of_it or event is not None
         # Events of one worker come in their order, and its last is that of the run's end.
         self._heard_all = event is not None and event.get("status") in STOPPED
         return event

@@ -72,6 +72,10 @@ class Projection:
         yield "thread.run.step.completed", bodies.step(step, run)
         yield "thread.run.queued", bodies.run(bodies.as_queued_again(run))
 
+    def see(self, run: Run) -> None:
+        """The run as it is now, of which more will be heard."""
+        self._run = run
+
     def advance(self, now: Snapshot) -> Iterator[Event]:
         self._run = now.run
         if now.run.started_at is not None and now.run.status is not RunStatus.QUEUED:

@@ -8,9 +8,10 @@ from flask import Response
 
 from api import reading, sse
 from api.openai.projection import Event, Projection
-from api.reading import Reading
+from api.reading import Delta, Reading
 from shared.errors import NotFound
 from shared.ids import new_id
+from shared.run_state import STOPPED
 from shared.store.runs import Run
 
 _GONE = {
@@ -71,7 +72,10 @@ def _tell(project_id: str, beginning: Beginning, read: Reading) -> sse.Events:
                 if read.is_draining():
                     yield "error", _DRAINING
                     return
-                yield from projection.advance(read.rows(project_id, run))
+                now = read.rows(project_id, run)
+                if now.run.status in STOPPED:
+                    yield from _catch_up(projection, now.run, read)
+                yield from projection.advance(now)
                 if not projection.done:
                     yield from _hear(projection, read)
         except NotFound:
@@ -83,5 +87,16 @@ def _hear(projection: Projection, read: Reading) -> sse.Events:
         if delta is None:
             yield None
         else:
-            told = projection.told_of(delta["message_id"])
-            yield from projection.hear(reading.whole(delta, told))
+            yield from _tell_more(projection, delta)
+
+
+def _catch_up(projection: Projection, run: Run, read: Reading) -> sse.Events:
+    """A quick model has ended before it is heard: its answer is told in its pieces nevertheless."""
+    projection.see(run)
+    for delta in read.late_deltas():
+        yield from _tell_more(projection, delta)
+
+
+def _tell_more(projection: Projection, delta: Delta) -> sse.Events:
+    told = projection.told_of(delta["message_id"])
+    yield from projection.hear(reading.whole(delta, told))

@@ -13,9 +13,11 @@ import redis
 from flask import Flask
 from openai import OpenAI
 
+from api.reading import Reading, Snapshot
 from shared import events, queue
 from shared.db import Database
 from shared.settings import Settings
+from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import an_assistant
 from tests.integration.openai.test_function_tools import WEATHER, call
@@ -153,6 +155,29 @@ def test_a_text_is_told_in_the_recorded_order(
     assert by_name["done"] == "[DONE]"
     listed = http.get(f"threads/{created['thread_id']}/messages").json()["data"][0]
     assert listed == completed
+
+
+def test_an_answer_that_was_there_before_it_was_heard_is_told_in_its_pieces(
+    http: httpx2.Client,
+    assistant_id: str,
+    worker: Bell,
+    model_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = Reading.rows
+
+    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
+        worker.answer()
+        return rows(read, project_id, run)
+
+    monkeypatch.setattr(Reading, "rows", ended)
+    model_server.script(say("Because it is so."))
+    events = ask(http, assistant_id)
+    assert names(events) == ["thread.created", *BEGINNING, *MESSAGE, "thread.message.delta", *END]
+    assert len([name for name, _ in events if name == "thread.message.delta"]) == 4
+    in_progress = dict(reversed(events))["thread.run.in_progress"]
+    assert (in_progress["status"], in_progress["completed_at"]) == ("in_progress", None)
+    assert in_progress["started_at"] is not None
 
 
 def test_a_function_call_is_told_up_to_where_the_caller_acts_and_goes_on_from_there(
