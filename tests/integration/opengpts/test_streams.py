@@ -113,7 +113,7 @@ def test_an_answer_whose_rows_are_there_before_it_is_heard_is_told_as_it_grew(
     def torn(read: Reading, project_id: str, run: Run) -> Snapshot:
         worker.answer()
         now = rows(read, project_id, run)
-        return replace(now, run=run) if next(looks) < 3 else now
+        return replace(now, run=run) if next(looks) < 2 else now
 
     monkeypatch.setattr(Reading, "rows", torn)
     assert last_said(ask(foo)) == AS_IT_GREW
