@@ -42,13 +42,13 @@ class Snapshot:
 class Reading:
     """Hears of one run until it is left."""
 
-    def __init__(self, of: Runtime, heard: Heard, listening: ExitStack) -> None:
+    def __init__(self, of: Runtime, run_id: str, heard: Heard, listening: ExitStack) -> None:
         self._of = of
+        self._run_id = run_id
         self._heard = heard
         self._listening = listening
         self._hears_of_it = False
         self._heard_all = False
-        self._has_looked = False
         self._has_read = False
 
     def __enter__(self) -> Self:
@@ -69,7 +69,6 @@ class Reading:
     def hear_of(self, run_id: str) -> None:
         """Of another run than before."""
         self._heard = self._listening.enter_context(self._of.listener.stream(run_id))
-        self._has_looked = True
 
     def is_draining(self) -> bool:
         """Whether this process was told to end, and this reading with it."""
@@ -78,11 +77,10 @@ class Reading:
     def rows(self, project_id: str, run: Run) -> Snapshot:
         """The rows as they are; waits while PostgreSQL is away. At first that is `run`, if it was
         made to be streamed and nobody had taken it: whatever came after is heard."""
-        if not self._has_looked:
-            self._has_looked = True
-            if run.streamed and run.status is RunStatus.QUEUED and not run.fence:
-                self._hears_of_it = True
-                return Snapshot(run, [], {})
+        is_untouched = run.streamed and run.status is RunStatus.QUEUED and not run.fence
+        if is_untouched and run.id == self._run_id and not (self._hears_of_it or self._has_read):
+            self._hears_of_it = True
+            return Snapshot(run, [], {})
         while True:
             try:
                 with self._of.database.autocommit() as tx:
@@ -136,7 +134,7 @@ def begin(run_id: str, start: Callable[[str], T]) -> tuple[T, Reading]:
         until_started.enter_context(metrics.OPEN_STREAMS.track_inprogress())
         heard = until_started.enter_context(runtime().listener.stream(run_id))
         started = start(run_id)
-        return started, Reading(runtime(), heard, until_started.pop_all())
+        return started, Reading(runtime(), run_id, heard, until_started.pop_all())
 
 
 def whole(delta: Delta, told: int) -> Delta:

@@ -77,7 +77,7 @@ class Projection:
         self._run = run
 
     def advance(self, now: Snapshot) -> Iterator[Event]:
-        self._run = now.run
+        self.see(now.run)
         if now.run.started_at is not None and now.run.status is not RunStatus.QUEUED:
             yield from self._start(now.run)
         for step in now.steps[self._told :]:

@@ -50,7 +50,8 @@ class _RunOptions(WireSchema):
     response_format = ResponseFormat(allow_none=True)
 
     def loaded(self, data: dict[str, Any]) -> Any:
-        return _request(data)
+        """What is null was not said."""
+        return RunRequest(**{name: value for name, value in data.items() if value is not None})
 
 
 class CreateRun(_RunOptions):
@@ -69,12 +70,7 @@ class CreateThreadAndRun(_RunOptions):
 
     def loaded(self, data: dict[str, Any]) -> Any:
         thread = data.pop("thread", None) or CreateThread().load({})
-        return thread, _request(data)
-
-
-def _request(data: dict[str, Any]) -> RunRequest:
-    """What is null was not said."""
-    return RunRequest(**{name: value for name, value in data.items() if value is not None})
+        return thread, super().loaded(data)
 
 
 class _ToolOutput(WireSchema):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,6 +95,16 @@ def working(worker: Bell, database: Database) -> Iterator[None]:
         thread.join()
 
 
+def before_each_look(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    rows = Reading.rows
+
+    def after_it(read: Reading, project_id: str, run: Run) -> Snapshot:
+        act()
+        return rows(read, project_id, run)
+
+    monkeypatch.setattr(Reading, "rows", after_it)
+
+
 def stream(http: httpx2.Client, url: str, **body: Any) -> list[Event]:
     answer = http.post(url, json={"stream": True, **body})
     assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8", answer.text
@@ -164,13 +174,7 @@ def test_an_answer_that_was_there_before_it_was_heard_is_told_in_its_pieces(
     model_server: ModelServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows = Reading.rows
-
-    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
-        worker.answer()
-        return rows(read, project_id, run)
-
-    monkeypatch.setattr(Reading, "rows", ended)
+    before_each_look(monkeypatch, worker.answer)
     model_server.script(say("Because it is so."))
     events = ask(http, assistant_id)
     assert names(events) == ["thread.created", *BEGINNING, *MESSAGE, "thread.message.delta", *END]

@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.store.runs import Run
 from tests.conftest import Caller, client_as
 from tests.integration.openai.test_function_tools import WEATHER, call
-from tests.integration.openai.test_streams import working
+from tests.integration.openai.test_streams import before_each_look, working
 from tests.integration.opengpts.conftest import a_thread, an_assistant, human, said_in
 from tests.model_server import ModelServer, chunk, fail, pieces, say
 from worker.bell import Bell
@@ -93,13 +93,7 @@ def test_the_whole_thread_is_told_with_every_piece_of_the_answer(
 def test_an_answer_that_was_there_before_it_was_heard_is_told_as_it_grew(
     foo: httpx2.Client, worker: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = Reading.rows
-
-    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
-        worker.answer()
-        return rows(read, project_id, run)
-
-    monkeypatch.setattr(Reading, "rows", ended)
+    before_each_look(monkeypatch, worker.answer)
     assert last_said(ask(foo)) == AS_IT_GREW
 
 
@@ -122,7 +116,7 @@ def test_an_answer_whose_rows_are_there_before_it_is_heard_is_told_as_it_grew(
 def test_an_answer_that_is_heard_late_is_told_as_it_grew(
     foo: httpx2.Client, worker: Bell, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver, rows = events._deliver, Reading.rows
+    deliver = events._deliver
     run_is_over = threading.Event()
 
     def late(gathered: list[tuple[str, events.Event]]) -> None:
@@ -130,13 +124,12 @@ def test_an_answer_that_is_heard_late_is_told_as_it_grew(
         time.sleep(0.5)
         deliver(gathered)
 
-    def ended(read: Reading, project_id: str, run: Run) -> Snapshot:
+    def answer() -> None:
         worker.answer()
         run_is_over.set()
-        return rows(read, project_id, run)
 
     monkeypatch.setattr(events._outbox, "_deliver", late)
-    monkeypatch.setattr(Reading, "rows", ended)
+    before_each_look(monkeypatch, answer)
     assert last_said(ask(foo)) == AS_IT_GREW
 
 
