@@ -4,7 +4,8 @@ Whoever tells a client of a run as it happens, in whatever dialect, reads it her
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -49,6 +50,7 @@ class Reading:
         self._listening = listening
         self._hears_of_it = False
         self._heard_all = False
+        self._begun_at: float | None = None  # while that is all that is new
         self._has_read = False
 
     def __enter__(self) -> Self:
@@ -75,12 +77,18 @@ class Reading:
         return self._of.is_draining()
 
     def rows(self, project_id: str, run: Run) -> Snapshot:
-        """The rows as they are; waits while PostgreSQL is away. At first that is `run`, if it was
-        made to be streamed and nobody had taken it: whatever came after is heard."""
+        """The rows as they are; waits while PostgreSQL is away. They need not be read at first, if
+        `run` was made to be streamed and nobody had taken it: whatever came after is heard; nor
+        when it is heard that a worker took it."""
         is_untouched = run.streamed and run.status is RunStatus.QUEUED and not run.fence
-        if is_untouched and run.id == self._run_id and not (self._hears_of_it or self._has_read):
-            self._hears_of_it = True
-            return Snapshot(run, [], {})
+        if is_untouched and run.id == self._run_id and not self._has_read:
+            if self._begun_at is not None:
+                at, self._begun_at = datetime.fromtimestamp(self._begun_at, UTC), None
+                run = replace(run, status=RunStatus.IN_PROGRESS, started_at=at)
+                return Snapshot(run, [], {})
+            if not self._hears_of_it:
+                self._hears_of_it = True
+                return Snapshot(run, [], {})
         while True:
             try:
                 with self._of.database.autocommit() as tx:
@@ -120,6 +128,7 @@ class Reading:
         self._hears_of_it = self._hears_of_it or event is not None
         # Events of one worker come in their order, and its last is that of the run's end.
         self._heard_all = event is not None and event.get("status") in STOPPED
+        self._begun_at = event.get("begun_at") if event is not None else None
         return event
 
 

@@ -11,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -45,10 +46,12 @@ def publish_stopped(run_id: str) -> None:
     _outbox.put((_STOPPED, {"run_id": run_id}))
 
 
-def publish_changed(run_id: str, status: str) -> None:
+def publish_changed(run_id: str, status: str, begun_at: datetime | None) -> None:
     """To its streams: the run's rows are worth another look. What was said before it got that
-    status is heard before."""
-    _outbox.put((_channel(run_id), {"kind": "changed", "status": status}))
+    status is heard before. Where only that is new, as a worker took the run for the first time, it
+    is told when."""
+    began = {} if begun_at is None else {"begun_at": begun_at.timestamp()}
+    _outbox.put((_channel(run_id), {"kind": "changed", "status": status, **began}))
 
 
 def publish_delta(run_id: str, delta: Event) -> None:

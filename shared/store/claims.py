@@ -109,6 +109,7 @@ def claim(
             "most_of_model": room.of_model,
             "most_of_project": room.of_project,
         },
+        claims=True,
     )
 
 

@@ -49,10 +49,13 @@ def change(
     to: RunStatus,
     query: LiteralString,
     parameters: dict[str, Any],
+    *,
+    claims: bool = False,
 ) -> list[R]:
     """A queued run rings, a stopped one wakes its readers, one that ended calls who stands in line
     behind it, and where a run ends without an answer its open step shares its fate. `query` guards
-    itself by `status = ANY(%(before)s)`. An end with an answer is atomic by its caller."""
+    itself by `status = ANY(%(before)s)`, and `claims` if it gives runs to a worker. An end with an
+    answer is atomic by its caller."""
     with tx.atomic() if to in _ENDED_OTHERWISE else nullcontext():
         changed = tx.all(row, query, {**parameters, "before": before(to)})
         if to in _ENDED_OTHERWISE:
@@ -61,11 +64,11 @@ def change(
             if run.followed and run.status in TERMINAL:
                 _call_next(tx, run.thread_id)
     for run in changed:
-        _tell(tx, run)
+        _tell(tx, run, is_first_claim=claims and run.fence == 1)
     return changed
 
 
-def _tell(tx: Transaction, run: Run) -> None:
+def _tell(tx: Transaction, run: Run, *, is_first_claim: bool) -> None:
     if run.status is RunStatus.QUEUED:
         tx.after_commit(queue.ring)
     if run.status in STOPPED:
@@ -73,7 +76,8 @@ def _tell(tx: Transaction, run: Run) -> None:
     # Who made it knows.
     is_new = run.status is RunStatus.QUEUED and not run.fence
     if run.streamed and not is_new:
-        tx.after_commit(events.publish_changed, run.id, run.status)
+        begun_at = run.started_at if is_first_claim else None
+        tx.after_commit(events.publish_changed, run.id, run.status, begun_at)
     if run.status in TERMINAL:
         tx.after_commit(_log_end, run)
 

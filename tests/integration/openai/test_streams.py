@@ -13,10 +13,12 @@ import redis
 from flask import Flask
 from openai import OpenAI
 
+from api import reading
 from api.reading import Reading, Snapshot
 from shared import events, queue
 from shared.db import Database
 from shared.settings import Settings
+from shared.store import run_steps
 from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import an_assistant
@@ -182,6 +184,30 @@ def test_an_answer_that_was_there_before_it_was_heard_is_told_in_its_pieces(
     in_progress = dict(reversed(events))["thread.run.in_progress"]
     assert (in_progress["status"], in_progress["completed_at"]) == ("in_progress", None)
     assert in_progress["started_at"] is not None
+
+
+def test_a_new_run_that_is_streamed_is_read_once_when_it_has_ended(
+    http: httpx2.Client,
+    assistant_id: str,
+    worker: Bell,
+    database: Database,
+    model_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    see_run, seen = run_steps.see_run, []
+
+    def noted(*given: Any) -> run_steps.SeenRun:
+        seen.append(see_run(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(run_steps, "see_run", noted)
+    monkeypatch.setattr(reading, "_SOON_LOOK_SECONDS", 30.0)
+    model_server.script(say("Because it is so."))
+    with working(worker, database):
+        events = ask(http, assistant_id)
+    assert [run.status for run in seen] == ["completed"]
+    started_at = dict(events)["thread.run.in_progress"]["started_at"]
+    assert started_at == int(seen[0].started_at.timestamp())
 
 
 def test_a_function_call_is_told_up_to_where_the_caller_acts_and_goes_on_from_there(
