@@ -13,6 +13,7 @@ from flask import g, request
 from werkzeug.http import parse_dict_header
 
 from api import metrics
+from api.auth import project_id
 from api.runtime import runtime
 from shared.run_state import STOPPED
 from shared.store.runs import Run
@@ -49,7 +50,8 @@ def _preferred_wait() -> int | None:
 
 def hold(run_id: str, read: Callable[[], Run], seconds: float) -> tuple[Run, bool]:
     """The run as it is when it stops, or when the time is up, and whether the poll was held: not
-    where as many wait as may. Holds no connection to PostgreSQL meanwhile."""
+    where as many wait as may. Holds no connection to PostgreSQL meanwhile, and does not read a run
+    that this process has just made before there is something to see."""
     waiting = runtime().waiting
     if seconds <= 0 or not waiting.enter():
         return read(), False
@@ -64,12 +66,14 @@ def hold(run_id: str, read: Callable[[], Run], seconds: float) -> tuple[Run, boo
 
 def _held(run_id: str, read: Callable[[], Run], until: float) -> Run:
     with runtime().listener.stopped(run_id) as stopped:
+        if runtime().listener.still_expects(run_id, project_id()):
+            _wait(stopped, until)
         while True:
+            stopped.clear()
             run = read()
             if run.status in STOPPED or time.monotonic() >= until or runtime().is_draining():
                 return run
             _wait(stopped, until)
-            stopped.clear()
 
 
 def _wait(stopped: threading.Event, until: float) -> None:

@@ -33,6 +33,8 @@ _SAME_PLACE = ("kind", "step_id", "fence", "index")
 _MOST_UNREAD = 1024 * 1024
 # Seconds between two attempts to subscribe.
 _RETRY_SECONDS = 1.0
+# Runs of which a listener waits for the end, though nobody does yet.
+_MOST_EXPECTED = 10_000
 
 
 def configure(settings: Settings) -> None:
@@ -118,6 +120,7 @@ class Listener:
         self._redis = _connect(settings, socket_timeout=20, health_check_interval=5)
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._streams: defaultdict[str, set[Heard]] = defaultdict(set)
+        self._expected: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._subscription: Any = None
@@ -132,6 +135,22 @@ class Listener:
     def stop(self) -> None:
         """Ends the thread within a second."""
         self._stopping.set()
+
+    def expect(self, run_id: str, project_id: str) -> None:
+        """Of a run that is about to be made, and whose end will be heard."""
+        with self._lock:
+            self._expected[run_id] = project_id
+            if len(self._expected) > _MOST_EXPECTED:
+                del self._expected[next(iter(self._expected))]
+
+    def still_expects(self, run_id: str, project_id: str) -> bool:
+        """Whether that was said, and its end was not heard since. Only the first who asks is told
+        so: an event may be lost."""
+        with self._lock:
+            is_expected = self._expected.get(run_id) == project_id
+            if is_expected:
+                del self._expected[run_id]
+            return is_expected
 
     @contextmanager
     def stopped(self, run_id: str) -> Generator[threading.Event]:
@@ -182,6 +201,7 @@ class Listener:
             with self._lock:
                 subscription.subscribe(_STOPPED, *self._streams)
                 self._subscription = subscription
+                self._expected.clear()
             while not self._stopping.is_set():
                 # The wait ends each second so that the health check gets its turn.
                 message = subscription.get_message(timeout=1.0)
@@ -192,6 +212,7 @@ class Listener:
         event = orjson.loads(data)
         with self._lock:
             if channel == _STOPPED:
+                self._expected.pop(event["run_id"], None)
                 for waiting in self._waiting.get(event["run_id"], ()):
                     waiting.set()
             for heard in self._streams.get(channel, ()):

@@ -27,6 +27,7 @@ from api.repeats import is_retry, once, opened, sent
 from api.run_requests import RunRequest, ToolOutputs
 from api.runtime import runtime, single, transaction
 from shared.db import Transaction
+from shared.ids import new_id
 from shared.run_state import RunStatus
 from shared.store import lanes, run_steps, runs, threads
 from shared.store.pages import PageRequest
@@ -44,7 +45,7 @@ def create_run(asked: RunRequest, whole: bool, thread_id: str) -> Any:
     project, life = project_id(), runtime().settings.run_seconds
     wait, lane = wishes.may_wait(), wishes.lane()
 
-    def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
+    def start(tx: Transaction, run_id: str) -> runs.Run:
         return operations.start_run(
             tx,
             project,
@@ -62,7 +63,7 @@ def create_run(asked: RunRequest, whole: bool, thread_id: str) -> Any:
         run = _once(lambda tx: start(tx, run_id), opened)
         return Beginning(run, Projection.begin, whole=whole)
 
-    return streams.respond(project, begin) if asked.stream else _answer(_once(start, opened))
+    return streams.respond(project, begin) if asked.stream else _begun(start, opened)
 
 
 @blueprint.route("/threads/runs", methods=["POST"])
@@ -74,7 +75,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
     thread_arguments, run_request = asked
     lane = wishes.lane()
 
-    def start(tx: Transaction, run_id: str | None = None) -> runs.Run:
+    def start(tx: Transaction, run_id: str) -> runs.Run:
         return operations.start_thread_and_run(
             tx,
             project,
@@ -97,7 +98,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
 
         return Beginning(run, opening)
 
-    return streams.respond(project, begin) if run_request.stream else _answer(_once(start))
+    return streams.respond(project, begin) if run_request.stream else _begun(start)
 
 
 @blueprint.route("/threads/<thread_id>/runs", methods=["GET"])
@@ -183,6 +184,16 @@ def stream_run(whole: bool, thread_id: str, run_id: str) -> Any:
 
     after = request.headers.get("Last-Event-ID")
     return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)
+
+
+def _begun(
+    start: Callable[[Transaction, str], runs.Run],
+    begin: Callable[[], AbstractContextManager[Transaction]] = transaction,
+) -> Response:
+    """A run that is to be polled: its end may be heard before the request to make it is over."""
+    run_id = new_id("run")
+    runtime().listener.expect(run_id, project_id())
+    return _answer(_once(lambda tx: start(tx, run_id), begin))
 
 
 def _once(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,10 +17,10 @@ from shared.db import Database
 from shared.events import Listener
 from shared.run_state import STOPPED, RunStatus
 from shared.settings import Settings
-from shared.store import threads
+from shared.store import runs, threads
 from shared.store.runs import Run
-from tests.conftest import Caller, an_app, client_as, http_as
-from tests.factories import a_run, bring_to
+from tests.conftest import Caller, a_caller, an_app, client_as, http_as
+from tests.factories import a_run, a_thread, an_assistant, bring_to
 from tests.integration.wire import error_of
 from worker.bell import Bell
 
@@ -70,6 +71,15 @@ def get(http: httpx2.Client, run: Run, headers: dict[str, str]) -> httpx2.Respon
     return http.get(f"threads/{run.thread_id}/runs/{run.id}", headers=headers)
 
 
+def made_run(http: httpx2.Client, database: Database, caller: Caller) -> tuple[str, str]:
+    """By the API's own process: its id, and where to poll it."""
+    thread_id = a_thread(database, caller.project_id, "Why?").id
+    url = f"threads/{thread_id}/runs"
+    body = {"assistant_id": an_assistant(database, caller.project_id).id}
+    run_id = http.post(url, json=body).json()["id"]
+    return run_id, f"{url}/{run_id}"
+
+
 def test_a_held_poll_is_answered_when_the_run_stops(
     app: Flask,
     http: httpx2.Client,
@@ -108,6 +118,68 @@ def test_the_clients_own_poll_helper_is_held_until_a_worker_has_answered(
         until(lambda: run.id in listener._waiting)
         worker.answer()
         assert polled.result(20).status == "completed"
+
+
+def test_a_run_that_was_made_here_is_read_once_by_its_first_poll(
+    app: Flask,
+    http: httpx2.Client,
+    database: Database,
+    caller: Caller,
+    worker: Bell,
+    only_events_wake: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listener, get_run, seen = listener_of(app), runs.get, []
+
+    def noted(*given: Any) -> Run:
+        seen.append(get_run(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(runs, "get", noted)
+    until(lambda: listener.connected)
+    run_id, url = made_run(http, database, caller)
+    with ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(http.get, url, headers={"Prefer": "wait=20"})
+        until(lambda: run_id in listener._waiting)
+        worker.answer()
+        assert polled.result(20).json()["status"] == "completed"
+    assert [run.status for run in seen] == ["completed"]
+    # What an event said is not asked of it again.
+    assert http.get(url, headers={"Prefer": "wait=20"}).json()["status"] == "completed"
+
+
+def test_a_run_that_was_made_here_and_whose_end_was_heard_is_answered_at_once(
+    app: Flask,
+    http: httpx2.Client,
+    database: Database,
+    caller: Caller,
+    worker: Bell,
+    only_events_wake: None,
+) -> None:
+    listener = listener_of(app)
+    until(lambda: listener.connected)
+    run_id, url = made_run(http, database, caller)
+    assert run_id in listener._expected
+    worker.answer()
+    until(lambda: run_id not in listener._expected)
+    assert http.get(url, headers={"Prefer": "wait=20"}).json()["status"] == "completed"
+
+
+def test_a_run_that_was_made_here_is_not_found_by_others(
+    app: Flask, http: httpx2.Client, database: Database, caller: Caller, only_events_wake: None
+) -> None:
+    _, url = made_run(http, database, caller)
+    with http_as(app, a_caller(database, "another").secret) as other:
+        assert other.get(url, headers={"Prefer": "wait=20"}).status_code == 404
+
+
+def test_what_was_expected_before_the_connection_was_lost_is_read(settings: Settings) -> None:
+    listener = Listener(settings)
+    listener.expect("run_1", "proj_1")
+    listener.start()
+    until(lambda: listener.connected)
+    assert not listener.still_expects("run_1", "proj_1")
+    listener.stop()
 
 
 def test_a_run_whose_event_is_lost_is_found_all_the_same(
