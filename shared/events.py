@@ -56,6 +56,12 @@ def publish_changed(run_id: str, status: str, begun_at: datetime | None) -> None
     _outbox.put((_channel(run_id), {"kind": "changed", "status": status, **began}))
 
 
+def publish_gone(run_id: str) -> None:
+    """To who waits for it and to its streams: the run does not exist any more."""
+    _outbox.put((_STOPPED, {"run_id": run_id}))
+    _outbox.put((_channel(run_id), {"kind": "changed"}))
+
+
 def publish_delta(run_id: str, delta: Event) -> None:
     """A piece of what the model says, to the run's streams. `delta["at"]` counts the characters
     before it, `delta["at_byte"]` the bytes: a text is kept a while for streams that join late."""

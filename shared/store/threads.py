@@ -7,11 +7,13 @@ from typing import Any, LiteralString
 
 from psycopg.types.json import Json
 
+from shared import events
 from shared.db import Transaction
 from shared.errors import NotFound
 from shared.ids import new_id
 from shared.store import messages
 from shared.store.messages import NewMessage
+from shared.store.runs import ACTIVE
 
 _COLUMNS = "id, project_id, created_at, tool_resources, metadata"
 _SELECT = "SELECT " + _COLUMNS + " FROM threads WHERE project_id = %(project_id)s AND id = %(id)s"
@@ -92,13 +94,20 @@ def update(tx: Transaction, project_id: str, thread_id: str, changes: Mapping[st
 
 
 def delete(tx: Transaction, project_id: str, thread_id: str) -> None:
-    """Takes messages, runs and steps along; a worker that holds a run of it loses the run."""
-    deleted = tx.execute(
-        "DELETE FROM threads WHERE project_id = %(project_id)s AND id = %(id)s",
+    """Takes messages, runs and steps along; a worker that holds a run of it loses the run, and who
+    waits for one hears of it."""
+    active_runs = tx.value(
+        "WITH deleted AS ("
+        "DELETE FROM threads WHERE project_id = %(project_id)s AND id = %(id)s RETURNING id)"
+        " SELECT ARRAY(SELECT runs.id FROM runs WHERE thread_id = deleted.id AND "
+        + ACTIVE
+        + ") FROM deleted",
         {"project_id": project_id, "id": thread_id},
     )
-    if not deleted:
+    if active_runs is None:
         raise _not_found(thread_id)
+    for run_id in active_runs:
+        tx.after_commit(events.publish_gone, run_id)
 
 
 def _found(thread: Thread | None, thread_id: str) -> Thread:

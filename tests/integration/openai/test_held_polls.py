@@ -206,13 +206,14 @@ def test_a_held_run_that_is_deleted_is_not_found(
     http: httpx2.Client,
     database: Database,
     caller: Caller,
-    monkeypatch: pytest.MonkeyPatch,
+    only_events_wake: None,
 ) -> None:
-    monkeypatch.setattr(polling, "_LOOK_SECONDS", 0.05)
+    listener = listener_of(app)
+    until(lambda: listener.connected)
     run = a_run(database, caller.project_id)
     with ThreadPoolExecutor(1) as pool:
-        polled = pool.submit(get, http, run, {"Prefer": "wait=20"})
-        until(lambda: run.id in listener_of(app)._waiting)
+        polled = pool.submit(get, http, run, {"Prefer": "wait=30"})
+        until(lambda: run.id in listener._waiting)
         with database.transaction() as tx:
             threads.delete(tx, caller.project_id, run.thread_id)
         assert error_of(polled.result(20), 404)["message"] == f"No run found with id '{run.id}'."
