@@ -87,8 +87,8 @@ def streams(model: str, model_seconds: float, *, apart: bool = False) -> Callabl
 
 
 def drain(stage: Stage) -> Figures:
-    """5,000 runs of a batch that wait when the worker comes, and beside them a conversation of the
-    same key, as long as some of them wait."""
+    """5,000 runs of a batch that wait when the worker comes: the first half of them alone, and
+    beside the others a conversation of the same key, as long as some of them wait."""
     asking = _asking(stage, "echo")
     idle = asyncio.run(clients.crowd(asking, 1, SECONDS))
     stage.end_workers()
@@ -97,31 +97,41 @@ def drain(stage: Stage) -> Figures:
     creating = time.perf_counter() - began
     stage.start_worker()
     told = Told()
-
-    async def beside() -> float:
-        """Drained in a second. To look costs little, and the conversation does not wait for it."""
-        with Database(stage.settings.database_url, 2) as database:
-            waited = await asyncio.to_thread(_value, database, _COUNT_LEFT)
-            began = time.perf_counter()
-            conversation = asyncio.create_task(
-                clients.keep_asking(asking, "beside", _never(), told)
-            )
-            while await asyncio.to_thread(_value, database, _SOME_LEFT):
-                await asyncio.sleep(0.1)
-            conversation.cancel()
-        return waited / (time.perf_counter() - began)
-
-    drained = asyncio.run(beside())
+    with Database(stage.settings.database_url, 2) as database:
+        alone = _drained_alone(database)
+        beside = asyncio.run(_drained_beside(database, asking, told))
     _require_right(told)
     return {
         "created/s": _DRAINED / creating,
-        "drained/s": drained,
+        "drained/s": alone,
+        "drained/s beside": beside,
         "beside p50 ms": told.median * 1000,
         "beside p95 ms": told.percentile(95) * 1000,
         "idle p50 ms": idle.median * 1000,
         "idle p95 ms": idle.percentile(95) * 1000,
         "beside / idle": told.median / idle.median,
     }
+
+
+def _drained_alone(database: Database) -> float:
+    """In a second, from the first that ended to half of them."""
+    while (left := _value(database, _COUNT_LEFT)) == _DRAINED:
+        time.sleep(0.1)
+    began = time.perf_counter()
+    while (rest := _value(database, _COUNT_LEFT)) > _DRAINED // 2:
+        time.sleep(0.2)
+    return (left - rest) / (time.perf_counter() - began)
+
+
+async def _drained_beside(database: Database, asking: Asking, told: Told) -> float:
+    """In a second. To look costs little, and the conversation does not wait for it."""
+    waited = await asyncio.to_thread(_value, database, _COUNT_LEFT)
+    began = time.perf_counter()
+    conversation = asyncio.create_task(clients.keep_asking(asking, "beside", _never(), told))
+    while await asyncio.to_thread(_value, database, _SOME_LEFT):
+        await asyncio.sleep(0.1)
+    conversation.cancel()
+    return waited / (time.perf_counter() - began)
 
 
 def _value(database: Database, query: LiteralString) -> int:
