@@ -28,9 +28,9 @@ _LOOK_SECONDS = 0.5
 _KEPT = 8
 # Of a batch the next are claimed when so much of what it may hold is free, or of its crowd.
 _WORTH_OF_HELD, _WORTH_OF_CROWD = 28, 2
-# Batches may be half of the crowd, and a quarter for so many seconds after a conversation's run
-# began or ended.
-_OF_CROWD, _OF_CROWD_BESIDE, _BESIDE_SECONDS = 2, 4, 2.0
+# Batches may be half of the crowd, and a fifth for so many seconds after a conversation's run began
+# or ended.
+_OF_CROWD, _OF_CROWD_BESIDE, _BESIDE_SECONDS = 2, 5, 2.0
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def test_a_batch_is_never_all_of_the_crowd() -> None:
     assert free(worker) == Free(8, 0)
 
 
-def test_beside_a_conversation_and_a_moment_longer_a_batch_is_a_quarter_of_the_crowd() -> None:
+def test_beside_a_conversation_and_a_moment_longer_a_batch_is_a_fifth_of_the_crowd() -> None:
     now = [0.0]
     worker = Places(Settings(concurrency=128, database_pool=20), lambda: now[0])
     assert free(worker) == Free(20, 10)
@@ -115,9 +115,9 @@ def test_beside_a_conversation_and_a_moment_longer_a_batch_is_a_quarter_of_the_c
     take(worker, runs)
     now[0] = 60.0
     end(worker, runs)
-    assert free(worker) == Free(20, 5)
+    assert free(worker) == Free(20, 4)
     now[0] = 61.9
-    assert free(worker) == Free(20, 5)
+    assert free(worker) == Free(20, 4)
     now[0] = 62.1
     assert free(worker) == Free(20, 10)
 
