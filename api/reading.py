@@ -20,9 +20,10 @@ from shared.store.messages import Message
 from shared.store.run_steps import RunStep
 from shared.store.runs import Run
 
-# Seconds until a reader looks at the rows by itself; sooner while nothing can be heard.
+# Seconds until a reader looks at the rows by itself; sooner while nothing can be heard, and where
+# it has read none yet, as there may be none any more.
 _LOOK_SECONDS = 5.0
-_DEAF_LOOK_SECONDS = 0.3
+_SOON_LOOK_SECONDS = 0.3
 _TICK_SECONDS = 1.0
 _LATE_SECONDS = 2.0
 
@@ -97,7 +98,7 @@ class Reading:
                 self._has_read = True
                 return Snapshot(now, steps, {message.id: message for message in said})
             except Unavailable:
-                time.sleep(_DEAF_LOOK_SECONDS)
+                time.sleep(_SOON_LOOK_SECONDS)
 
     def late_deltas(self) -> Iterator[Delta]:
         """After the run's end: what was said shortly before it may come after its rows. Nothing
@@ -113,7 +114,8 @@ class Reading:
 
     def deltas(self) -> Iterator[Delta | None]:
         """Until the rows changed or it is time for a look at them; None where all is quiet."""
-        look = _LOOK_SECONDS if self._of.listener.connected else _DEAF_LOOK_SECONDS
+        has_time = self._has_read and self._of.listener.connected
+        look = _LOOK_SECONDS if has_time else _SOON_LOOK_SECONDS
         until = time.monotonic() + self._of.waiting.look_seconds(look)
         while (left := until - time.monotonic()) > 0 and not self.is_draining():
             event = self._hear(min(left, _TICK_SECONDS))

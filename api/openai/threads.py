@@ -49,6 +49,6 @@ def modify_thread(changes: dict[str, Any], thread_id: str) -> Any:
 @blueprint.response(200, deleted("thread"))
 def delete_thread(thread_id: str) -> Any:
     """Delete a thread with its messages, runs and run steps."""
-    with single() as tx:
+    with transaction() as tx:
         threads.delete(tx, project_id(), thread_id)
     return {"id": thread_id}

@@ -96,18 +96,12 @@ def update(tx: Transaction, project_id: str, thread_id: str, changes: Mapping[st
 def delete(tx: Transaction, project_id: str, thread_id: str) -> None:
     """Takes messages, runs and steps along; a worker that holds a run of it loses the run, and who
     waits for one hears of it."""
-    active_runs = tx.value(
-        "WITH deleted AS ("
-        "DELETE FROM threads WHERE project_id = %(project_id)s AND id = %(id)s RETURNING id)"
-        " SELECT ARRAY(SELECT runs.id FROM runs WHERE thread_id = deleted.id AND "
-        + ACTIVE
-        + ") FROM deleted",
-        {"project_id": project_id, "id": thread_id},
-    )
-    if active_runs is None:
-        raise _not_found(thread_id)
-    for run_id in active_runs:
+    named = {"project_id": project_id, "id": thread_id}
+    # Whoever makes a run of it has done so then, or finds no thread.
+    _found(tx.one(Thread, _SELECT + " FOR UPDATE", named), thread_id)
+    for run_id in tx.values("SELECT id FROM runs WHERE thread_id = %(id)s AND " + ACTIVE, named):
         tx.after_commit(events.publish_gone, run_id)
+    tx.execute("DELETE FROM threads WHERE id = %(id)s", named)
 
 
 def _found(thread: Thread | None, thread_id: str) -> Thread:

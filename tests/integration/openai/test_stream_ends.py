@@ -85,7 +85,7 @@ def test_a_run_that_expires_while_it_is_told_ends_its_step_expired(
 def test_a_thread_that_is_deleted_ends_the_streams_of_its_run_with_an_error(
     http: httpx2.Client, assistant_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(reading, "_SOON_LOOK_SECONDS", 600.0)
     thread = {"messages": [{"role": "user", "content": "Why?"}]}
     body = {"assistant_id": assistant_id, "thread": thread, "stream": True}
     with http.stream("POST", "threads/runs", json=body) as answer:

@@ -201,7 +201,7 @@ def test_a_new_run_that_is_streamed_is_read_once_when_it_has_ended(
         return seen[-1]
 
     monkeypatch.setattr(run_steps, "see_run", noted)
-    monkeypatch.setattr(reading, "_LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(reading, "_SOON_LOOK_SECONDS", 60.0)
     model_server.script(say("Because it is so."))
     with working(worker, database):
         events = ask(http, assistant_id)
