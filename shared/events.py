@@ -58,7 +58,7 @@ def publish_changed(run_id: str, status: str, begun_at: datetime | None) -> None
 
 def publish_gone(run_id: str) -> None:
     """To who waits for it and to its streams: the run does not exist any more."""
-    _outbox.put((_STOPPED, {"run_id": run_id}))
+    publish_stopped(run_id)
     _outbox.put((_channel(run_id), {"kind": "changed"}))
 
 

@@ -67,6 +67,14 @@ def listener_of(app: Flask) -> Listener:
         return runtime().listener
 
 
+@pytest.fixture
+def listener(app: Flask) -> Listener:
+    """The API's own, once it hears."""
+    listener = listener_of(app)
+    until(lambda: listener.connected)
+    return listener
+
+
 def get(http: httpx2.Client, run: Run, headers: dict[str, str]) -> httpx2.Response:
     return http.get(f"threads/{run.thread_id}/runs/{run.id}", headers=headers)
 
@@ -81,14 +89,12 @@ def made_run(http: httpx2.Client, database: Database, caller: Caller) -> tuple[s
 
 
 def test_a_held_poll_is_answered_when_the_run_stops(
-    app: Flask,
+    listener: Listener,
     http: httpx2.Client,
     database: Database,
     caller: Caller,
     only_events_wake: None,
 ) -> None:
-    listener = listener_of(app)
-    until(lambda: listener.connected)
     with ThreadPoolExecutor(1) as pool:
         for status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.EXPIRED):
             for name, headers in ASKING.items():
@@ -103,15 +109,13 @@ def test_a_held_poll_is_answered_when_the_run_stops(
 
 
 def test_the_clients_own_poll_helper_is_held_until_a_worker_has_answered(
-    app: Flask,
+    listener: Listener,
     client: OpenAI,
     database: Database,
     caller: Caller,
     worker: Bell,
     only_events_wake: None,
 ) -> None:
-    listener = listener_of(app)
-    until(lambda: listener.connected)
     run = a_run(database, caller.project_id)
     with ThreadPoolExecutor(1) as pool:
         polled = pool.submit(client.beta.threads.runs.poll, run.id, run.thread_id)
@@ -121,7 +125,7 @@ def test_the_clients_own_poll_helper_is_held_until_a_worker_has_answered(
 
 
 def test_a_run_that_was_made_here_is_read_once_by_its_first_poll(
-    app: Flask,
+    listener: Listener,
     http: httpx2.Client,
     database: Database,
     caller: Caller,
@@ -129,14 +133,13 @@ def test_a_run_that_was_made_here_is_read_once_by_its_first_poll(
     only_events_wake: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    listener, get_run, seen = listener_of(app), runs.get, []
+    get_run, seen = runs.get, []
 
     def noted(*given: Any) -> Run:
         seen.append(get_run(*given))
         return seen[-1]
 
     monkeypatch.setattr(runs, "get", noted)
-    until(lambda: listener.connected)
     run_id, url = made_run(http, database, caller)
     with ThreadPoolExecutor(1) as pool:
         polled = pool.submit(http.get, url, headers={"Prefer": "wait=20"})
@@ -149,15 +152,13 @@ def test_a_run_that_was_made_here_is_read_once_by_its_first_poll(
 
 
 def test_a_run_that_was_made_here_and_whose_end_was_heard_is_answered_at_once(
-    app: Flask,
+    listener: Listener,
     http: httpx2.Client,
     database: Database,
     caller: Caller,
     worker: Bell,
     only_events_wake: None,
 ) -> None:
-    listener = listener_of(app)
-    until(lambda: listener.connected)
     run_id, url = made_run(http, database, caller)
     assert run_id in listener._expected
     worker.answer()
@@ -202,14 +203,12 @@ def test_a_run_whose_event_is_lost_is_found_all_the_same(
 
 
 def test_a_held_run_that_is_deleted_is_not_found(
-    app: Flask,
+    listener: Listener,
     http: httpx2.Client,
     database: Database,
     caller: Caller,
     only_events_wake: None,
 ) -> None:
-    listener = listener_of(app)
-    until(lambda: listener.connected)
     run = a_run(database, caller.project_id)
     with ThreadPoolExecutor(1) as pool:
         polled = pool.submit(get, http, run, {"Prefer": "wait=30"})
