@@ -12,7 +12,6 @@ REFUSALS = "refusals"  # 503 with Retry-After
 LOST_ANSWERS = "lost answers"  # connections that break or time out
 FAILURES = "failures"  # runs that end as failed
 SLOW_ANSWERS = "slow answers"  # requests that wait for a process to start
-EXPIRIES = "expiries"  # runs whose time is over before they are answered
 
 FAULTS: list[type["Fault"]] = []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from openai import OpenAI
 
-from tests.faults.fault import EXPIRIES, FAILURES, Bout
+from tests.faults.fault import FAILURES, Bout
 from tests.faults.ledger import Ledger, Violation
 from tests.faults.model import Ask, expected_answer
 from tests.faults.stage import UNFINISHED, Stage
@@ -31,6 +31,7 @@ class Row:
     ended_at: float | None
     answers: int
     steps: int  # that say there is an answer
+    awaits: bool  # outputs of tools, or did so in the end
 
 
 class Judge:
@@ -82,15 +83,18 @@ class Judge:
             self._violate("lost", f"{who}: completed without its answer", row.created_at)
         if told and told.last_seen not in ("", row.status):
             self._violate("end changed", f"{who}: {told.last_seen}, {row.status}", row.created_at)
-        may = {"failed": FAILURES, "expired": EXPIRIES}.get(row.status)
-        doomed = any(row.id in bout.fault.doomed for bout in self._bouts)
-        if (
-            may
-            and not doomed
-            and not self._ledger.permits(may, row.created_at, row.ended_at or row.expires_at)
-        ):
+        if row.status in ("failed", "expired") and not self._has_reason(row, told is None):
             why = self._stage.sql("SELECT last_error FROM runs WHERE id = %s", row.id)[0][0]
             self._violate(f"{row.status} without a reason", f"{who}: {why}", row.created_at)
+
+    def _has_reason(self, row: Row, unheard: bool) -> bool:
+        """Only outputs that nobody will bring let a run expire."""
+        if row.status == "expired":
+            return unheard and row.awaits
+        doomed = any(row.id in bout.fault.doomed for bout in self._bouts)
+        return doomed or self._ledger.permits(
+            FAILURES, row.created_at, row.ended_at or row.expires_at
+        )
 
     def _judge_thread(self, thread_id: str) -> None:
         """The order is that of the conversation, on every page; nothing is there twice."""
@@ -205,6 +209,8 @@ SELECT id, thread_id, status, extract(epoch FROM created_at)::float8,
     extract(epoch FROM coalesce(completed_at, failed_at, cancelled_at))::float8,
     (SELECT count(*) FROM messages WHERE run_id = runs.id AND messages.status = 'completed'),
     (SELECT count(*) FROM run_steps WHERE run_id = runs.id AND run_steps.status = 'completed'
-        AND type = 'message_creation')
+        AND type = 'message_creation'),
+    EXISTS (SELECT FROM run_steps WHERE run_id = runs.id AND type = 'tool_calls'
+        AND run_steps.status <> 'completed')
 FROM runs WHERE created_at > to_timestamp(%s)
 """

@@ -11,7 +11,7 @@ from openai.types.beta.threads import Run
 from shared.ids import random_text
 from tests.acceptance.conftest import wait_until
 from tests.faults.clients import Client
-from tests.faults.fault import EXPIRIES, Fault
+from tests.faults.fault import Fault
 from tests.faults.ledger import Ledger
 from tests.faults.stage import Stage
 from tests.model_server import stall
@@ -152,7 +152,6 @@ class ToolCallsAbandoned(Fault):
     name = "clients: tool outputs that never come"
     rows = (41,)
     seconds = 0.5
-    permits = frozenset({EXPIRIES})
 
     def inject(self, stage: Stage) -> None:
         client = Client(f"abandons-{random_text(8)}", stage.base_url, stage.secrets, 0, Ledger())
