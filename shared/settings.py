@@ -119,7 +119,7 @@ class Settings:
         "the port that /metrics is told on, by an API or a worker; 0: nowhere",
     )
     api_processes: int = _setting(
-        "TREADLE_API_PROCESSES", 1, whole(1, 64), "API processes; one per core is plenty"
+        "TREADLE_API_PROCESSES", 2, whole(1, 64), "API processes; one per core is plenty"
     )
     concurrency: int = _setting(
         "TREADLE_CONCURRENCY", 128, whole(1, 2000), "runs that one worker process holds at once"

@@ -13,7 +13,7 @@ from statistics import mean, median
 from tests.bench import cpu, plot, report
 from tests.bench.report import number, say
 from tests.bench.stage import Stage, stage
-from tests.bench.workloads import LARGE, WORKLOADS, Figures, Workload
+from tests.bench.workloads import LARGE, ONE_PROCESS, WORKLOADS, Figures, Workload
 
 _CROWD = "64 clients, model 0 ms"
 _LOOP = "loop ms"
@@ -44,6 +44,11 @@ def _measured(only: str, times: int) -> Iterator[tuple[Workload, Figures]]:
     chosen = [one for one in WORKLOADS if only in one.name]
     if chosen:
         with stage() as there:
+            for one in chosen:
+                yield one, _medians(one, there, times)
+    chosen = [one for one in ONE_PROCESS if only in one.name]
+    if chosen:
+        with stage(api_processes=1) as there:
             for one in chosen:
                 yield one, _medians(one, there, times)
     if only in LARGE.name:

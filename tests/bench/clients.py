@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from tests.bench.http import Connection, RefusedError
 
 HELD = "X-Stainless-Poll-Helper: true\r\n"
+# Clients that all begin in one moment go on in waves: they begin one after the other in so long.
+_BEGIN_SECONDS = 2.0
+_WARM_SECONDS = 3.0
+_SECONDS = 6.0
 
 
 @dataclass
@@ -27,6 +32,20 @@ class Told:
     @property
     def median(self) -> float:
         return median(self.took) if self.took else float("nan")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What clients did from one moment to another, all of them at work before and after."""
+
+    told: Told
+    seconds: float
+    before: dict[str, float]
+    after: dict[str, float]
+
+    def each(self, name: str) -> float:
+        """By how much that figure grew for each question."""
+        return (self.after[name] - self.before[name]) / len(self.told.took)
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,7 @@ async def stream(asking: Asking, question: str, http: Connection, told: Told) ->
             if not words:
                 told.first_words.append(time.perf_counter() - began)
             words += data["delta"]["content"][0]["text"]["value"]
+    told.took.append(time.perf_counter() - began)
     if words != f"You said: {question}":
         told.errors.append(f"{question}: {words}")
 
@@ -99,6 +119,31 @@ async def crowd(asking: Asking, clients: int, seconds: float) -> Told:
     until = time.monotonic() + seconds
     await asyncio.gather(*(keep_asking(asking, f"{n}", until, told) for n in range(clients)))
     return told
+
+
+async def watched(
+    keep_on: Callable[[int, float, Told], Awaitable[None]],
+    clients: int,
+    look: Callable[[], dict[str, float]],
+) -> Window:
+    """`keep_on` is one client, by its number, until a moment of the monotonic clock."""
+    told = Told()
+    until = time.monotonic() + _WARM_SECONDS + _SECONDS + 1
+
+    async def begin(number: int) -> None:
+        await asyncio.sleep(_BEGIN_SECONDS * number / clients)
+        await keep_on(number, until, told)
+
+    all_of_them = asyncio.gather(*(begin(number) for number in range(clients)))
+    await asyncio.sleep(_WARM_SECONDS)
+    before, began = look(), time.perf_counter()
+    took, words = len(told.took), len(told.first_words)
+    await asyncio.sleep(_SECONDS)
+    seconds = time.perf_counter() - began
+    seen = Told(told.took[took:], told.first_words[words:], told.errors)
+    after = look()
+    await all_of_them
+    return Window(seen, seconds, before, after)
 
 
 async def _each(asking: Asking, question: str, http: Connection) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 LiteLLM passes a call on and forgets it. Treadle keeps the question, queues the run, lets a worker take
 it and keeps the answer, in four requests. Both have the same clients and the same model server, which
-answers at once; LiteLLM has a process for each core, Treadle an API and a worker, each of one
-process. They are played in turn, on the same machine, while the other waits. Every answer is held
-against its question. LiteLLM is not installed by this project:
+answers at once; LiteLLM has a process for each core, Treadle its two API processes and a worker. They
+are played in turn, on the same machine, while the other waits. Every answer is held against its
+question. LiteLLM is not installed by this project:
 `python -m venv there; there/bin/pip install 'litellm[proxy]'`.
 It ends with 1 if an answer is wrong.
 """
@@ -25,9 +25,10 @@ import orjson
 
 from tests.acceptance.conftest import free_port, wait_until
 from tests.bench import cpu, report
+from tests.bench.clients import Told, watched
 from tests.bench.http import Connection, RefusedError
 from tests.bench.stage import Stage, stage
-from tests.bench.workloads import SECONDS, WARM_SECONDS, Figures, crowd
+from tests.bench.workloads import Figures, crowd
 
 _KEY = f"sk-{secrets.token_urlsafe(32)}"
 
@@ -66,32 +67,21 @@ def litellm(command: str, processes: int, stage: Stage) -> Iterator[tuple[int, i
 
 def calls(count: int, port: int, pid: int) -> Figures:
     """So many clients, each calling again as soon as it has its answer."""
-    asyncio.run(_calls(count, port, WARM_SECONDS))
-    before, began = cpu.milliseconds({"proxy": [pid]}), time.perf_counter()
-    took = asyncio.run(_calls(count, port, SECONDS))
-    seconds = time.perf_counter() - began
-    used = cpu.milliseconds({"proxy": [pid]})["proxy"] - before["proxy"]
-    return {
-        "calls/s": len(took) / seconds,
-        "p50 ms": median(took) * 1000,
-        "CPU ms": used / len(took),
-    }
 
-
-async def _calls(count: int, port: int, seconds: float) -> list[float]:
-    took: list[float] = []
-    until = time.monotonic() + seconds
-
-    async def one(number: int) -> None:
+    async def keep_on(number: int, until: float, told: Told) -> None:
         async with Connection(port, _KEY) as http:
             turn = 0
             while time.monotonic() < until:
                 turn, began = turn + 1, time.perf_counter()
                 await _call(f"{number}.{turn}?", http)
-                took.append(time.perf_counter() - began)
+                told.took.append(time.perf_counter() - began)
 
-    await asyncio.gather(*(one(number) for number in range(count)))
-    return took
+    seen = asyncio.run(watched(keep_on, count, lambda: cpu.milliseconds({"proxy": [pid]})))
+    return {
+        "calls/s": len(seen.told.took) / seen.seconds,
+        "p50 ms": seen.told.median * 1000,
+        "CPU ms": seen.each("proxy"),
+    }
 
 
 async def _call(question: str, http: Connection) -> None:

@@ -16,8 +16,8 @@ from tests.bench.stage import Stage
 
 Figures = dict[str, float]
 
-WARM_SECONDS = 2.0
-SECONDS = 6.0
+_SERVERS = ("api", "worker", "postgresql", "redis")
+_IDLE_SECONDS = 6.0
 _DRAINED = 16 * 312  # by sixteen clients
 # Runs of the batch that have not ended, held or not.
 _COUNT_LEFT: LiteralString = (
@@ -40,57 +40,73 @@ def crowd(count: int, model: str, *, at_once: bool = False) -> Callable[[Stage],
 
     def play(stage: Stage) -> Figures:
         asking = replace(_asking(stage, model), at_once=at_once)
-        asyncio.run(clients.crowd(asking, count, WARM_SECONDS))
-        written = stage.written()
-        before, began = cpu.milliseconds(stage.groups), time.perf_counter()
-        told = asyncio.run(clients.crowd(asking, count, SECONDS))
-        seconds = time.perf_counter() - began
-        used = cpu.milliseconds(stage.groups)
-        _require_right(told)
-        runs = len(told.took)
-        each = {name: (used[name] - before[name]) / runs for name in used}
-        of_postgresql = {name: value - written[name] for name, value in stage.written().items()}
+
+        async def keep_on(number: int, until: float, told: Told) -> None:
+            await clients.keep_asking(asking, str(number), until, told)
+
+        def look() -> dict[str, float]:
+            used = cpu.milliseconds(stage.groups)
+            return {f"CPU ms {name}": value for name, value in used.items()} | stage.written()
+
+        seen = asyncio.run(clients.watched(keep_on, count, look))
+        _require_right(seen.told)
+        each = {name: seen.each(name) for name in seen.after}
         return {
-            "runs/s": runs / seconds,
-            "p50 ms": told.median * 1000,
-            "p95 ms": told.percentile(95) * 1000,
-            "CPU ms": sum(each[name] for name in ("api", "worker", "postgresql", "redis")),
-            **{f"CPU ms {name}": value for name, value in each.items()},
-            **{name: value / runs for name, value in of_postgresql.items()},
+            "runs/s": len(seen.told.took) / seen.seconds,
+            "p50 ms": seen.told.median * 1000,
+            "p95 ms": seen.told.percentile(95) * 1000,
+            "CPU ms": sum(each[f"CPU ms {name}"] for name in _SERVERS),
+            **each,
         }
 
     return play
 
 
-def streams(model: str, model_seconds: float, *, apart: bool = False) -> Callable[[Stage], Figures]:
-    """64 streams, again and again: the first word, above what the model itself takes. All of them
-    begin in the same moment, or `apart`, spread over the time of one."""
+def streams(model: str, model_seconds: float) -> Callable[[Stage], Figures]:
+    """64 clients, one stream after the other: the first word, above what the model itself takes."""
 
     def play(stage: Stage) -> Figures:
-        asking, told = _asking(stage, model), Told()
+        asking = _asking(stage, model)
 
-        async def one(number: int) -> None:
+        async def keep_on(number: int, until: float, told: Told) -> None:
             async with Connection(asking.port, asking.secret) as http:
-                if apart:
-                    await asyncio.sleep(model_seconds * number / 64)
-                for turn in range(4):
+                turn = 0
+                while time.monotonic() < until:
+                    turn += 1
                     await clients.stream(asking, f"{number}.{turn}, and what then?", http, told)
 
-        async def all_of_them() -> None:
-            await asyncio.gather(*(one(number) for number in range(64)))
-
-        asyncio.run(all_of_them())
-        _require_right(told)
-        return {"first word ms": (median(told.first_words) - model_seconds) * 1000}
+        seen = asyncio.run(clients.watched(keep_on, 64, dict[str, float]))
+        _require_right(seen.told)
+        return {
+            "streams/s": len(seen.told.took) / seen.seconds,
+            "first word ms": (median(seen.told.first_words) - model_seconds) * 1000,
+        }
 
     return play
+
+
+def herd_of_streams(stage: Stage) -> Figures:
+    """64 streams that all begin in one moment, by clients that were idle: the first word, above the
+    two seconds that the model itself takes."""
+    asking, told = _asking(stage, "echo-2000"), Told()
+
+    async def one(number: int) -> None:
+        async with Connection(asking.port, asking.secret) as http:
+            await clients.stream(asking, f"{number}, and what then?", http, told)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one(number) for number in range(64)))
+
+    asyncio.run(all_of_them())
+    _require_right(told)
+    return {"first word ms": (median(told.first_words) - 2.0) * 1000}
 
 
 def drain(stage: Stage) -> Figures:
     """5,000 runs of a batch that wait when the worker comes: the first half of them alone, and
     beside the others a conversation of the same key, as long as some of them wait."""
     asking = _asking(stage, "echo")
-    idle = asyncio.run(clients.crowd(asking, 1, SECONDS))
+    idle = asyncio.run(clients.crowd(asking, 1, _IDLE_SECONDS))
     stage.end_workers()
     began = time.perf_counter()
     asyncio.run(_create_all(replace(asking, fields="Treadle-Lane: batch\r\n")))
@@ -204,7 +220,6 @@ WORKLOADS = (
     Workload("floor: a model call", floors.model_call),
     Workload("floor: the SQL of a run", floors.statements),
     Workload("floor: a Celery task", floors.task),
-    Workload("floor: a request", bare_request),
     Workload("1 client, model 0 ms", crowd(1, "echo")),
     Workload("64 clients, model 0 ms", crowd(64, "echo")),
     Workload("64 clients, model 0 ms, thread and run at once", crowd(64, "echo", at_once=True)),
@@ -212,10 +227,10 @@ WORKLOADS = (
     Workload("64 clients, model 500 ms", crowd(64, "echo-500")),
     Workload("64 streams, model 100 ms", streams("echo-100", 0.1)),
     Workload("64 streams, model 2 s", streams("echo-2000", 2.0)),
-    Workload("64 streams, model 2 s, begun apart", streams("echo-2000", 2.0, apart=True)),
+    Workload("64 streams, model 2 s, begun in one moment", herd_of_streams),
     Workload("5,000 runs at once", drain),
-    Workload("GET of a run", polls),
 )
+ONE_PROCESS = (Workload("floor: a request", bare_request), Workload("GET of a run", polls))
 LARGE = Workload("1,000 runs in flight, model 10 s", in_flight)
 
 
