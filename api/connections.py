@@ -29,23 +29,25 @@ _PIECE = 64 * 1024
 
 
 class Connection(socket.socket):
-    """Breaks where nothing moves for `idle_seconds`, as if the client had gone."""
-
-    idle_seconds = 75.0
+    """Breaks where nothing moves for its timeout, as if the client had gone."""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         left = memoryview(data)
-        while left:
-            with self._patience():
+        try:
+            while left:
                 left = left[self.send(left, flags) :]
+        except TimeoutError:
+            raise _gone() from None
 
     def recv(self, *arguments: Any) -> bytes:
-        with self._patience():
+        try:
             return super().recv(*arguments)
+        except TimeoutError:
+            raise _gone() from None
 
-    def _patience(self) -> gevent.Timeout:
-        error = ConnectionResetError(errno.ECONNRESET, "the client neither takes nor sends")
-        return gevent.Timeout(self.idle_seconds, error)
+
+def _gone() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "the client neither takes nor sends")
 
 
 # What is no HTTP is refused before any application sees it; all of the rest is 400.
@@ -80,8 +82,9 @@ class Worker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = Connection(fileno=client.detach())
-        connection.idle_seconds = self.cfg.keepalive
-        super().handle(listener, connection, addr)
+        connection.settimeout(self.cfg.keepalive)
+        # The one between would let it wait without end.
+        super(GeventWorker, self).handle(listener, connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         try:
