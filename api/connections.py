@@ -6,11 +6,13 @@ import errno
 import logging
 import os
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gevent
 import orjson
 from gevent import socket
+from gevent.server import StreamServer
 from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
@@ -18,6 +20,8 @@ from gunicorn.http.errors import (
     ParseException,
 )
 from gunicorn.workers.ggevent import GeventWorker
+
+from api.crowd import Place
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,37 @@ def _gone() -> ConnectionResetError:
     return ConnectionResetError(errno.ECONNRESET, "the client neither takes nor sends")
 
 
+# So long a connection is left to a process that has fewer: far longer than one that is not stuck
+# takes to come round to it.
+_LEAVE_SECONDS = 0.02
+
+
+class Server(StreamServer):
+    """Takes one connection at a time, and leaves each once to others that have fewer."""
+
+    max_accept = 1
+
+    def __init__(self, place: Place, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._place = place
+        self._pause: Any = None
+
+    def do_read(self) -> Any:
+        if not self._place.has_more_than_another():
+            return super().do_read()
+        self.stop_accepting()
+        self._pause = self.loop.timer(_LEAVE_SECONDS)
+        self._pause.start(self._take_what_is_left)
+        return None
+
+    def _take_what_is_left(self) -> None:
+        if not self.started:
+            return
+        self.start_accepting()
+        if not self.full() and (taken := super().do_read()):
+            self.do_handle(*taken)
+
+
 # What is no HTTP is refused before any application sees it; all of the rest is 400.
 _STATUSES = {
     LimitRequestLine: "414 URI Too Long",
@@ -59,6 +94,14 @@ _STATUSES = {
 
 
 class Worker(GeventWorker):
+    place: Place
+
+    # For gunicorn it is a class, of which it makes what it serves by.
+    def server_class(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, listener: Any, *, spawn: Any, **_: Any
+    ) -> Server:
+        return Server(self.place, listener, handle=partial(self.handle, listener), spawn=spawn)
+
     def notify(self) -> None:
         """An orphan ends as a worker does that was told to: its requests come to their end first.
         The one of gunicorn leaves at once, while it still accepts and serves."""
@@ -83,8 +126,12 @@ class Worker(GeventWorker):
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = Connection(fileno=client.detach())
         connection.settimeout(self.cfg.keepalive)
-        # The one between would let it wait without end.
-        super(GeventWorker, self).handle(listener, connection, addr)
+        self.place.add(1)
+        try:
+            # The one between would let it wait without end.
+            super(GeventWorker, self).handle(listener, connection, addr)
+        finally:
+            self.place.add(-1)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         try:

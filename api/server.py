@@ -5,6 +5,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from api.counts import Counts
+from api.crowd import Crowd
 from shared import garbage, log
 from shared.settings import Settings
 
@@ -27,6 +28,8 @@ if _counts:
     bind.append(f"{_settings.metrics_host}:{_settings.metrics_port}")
     raw_env = _counts.environment()
 workers = _settings.api_processes
+# On a reload the new ones are there before the old ones have ended.
+_crowd = Crowd(2 * workers)
 worker_class = "api.connections.Worker"
 # Held polls and streams are connections that wait.
 worker_connections = 10_000
@@ -42,6 +45,7 @@ control_socket_disable = True
 
 def pre_fork(_: Any, worker: Any) -> None:
     worker.left_by = _counts.next_left() if _counts else None
+    worker.place = _crowd.enter(worker)
 
 
 def post_fork(_: Any, worker: Any) -> None:
@@ -50,6 +54,7 @@ def post_fork(_: Any, worker: Any) -> None:
 
 
 def child_exit(_: Any, worker: Any) -> None:
+    _crowd.leave(worker)
     if _counts:
         _counts.leave(worker.pid)
 

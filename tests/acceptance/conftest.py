@@ -131,6 +131,13 @@ def ended(stack: Stack) -> Iterator[Stack]:
             sys.stdout.write(f"{log.name}:\n{log.read_text()[-4000:]}\n")
 
 
+def children(pid: int) -> list[int]:
+    listing = ["ps", "-A", "-o", "pid=,ppid="]
+    lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in lines.splitlines()]
+    return [int(child) for child, parent in pairs if parent == str(pid)]
+
+
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:
     """Looks often rather than sleeping long; fails the test by name when the time is up."""
     until = time.monotonic() + seconds

@@ -19,7 +19,7 @@ import redis
 from openai import APIStatusError, OpenAI
 
 from shared.db import Database
-from tests.acceptance.conftest import Stack, wait_until
+from tests.acceptance.conftest import Stack, children, wait_until
 from tests.model_server import Handler, ModelServer, Reply, chunk, framed, say, stall
 
 IDLE_SECONDS = 2
@@ -103,21 +103,16 @@ def ask(client: OpenAI, assistant_id: str, question: str) -> str:
     return answer.content[0].text.value  # type: ignore[union-attr]
 
 
-def processes_of_the_api(stack: Stack) -> list[int]:
-    """Its children: the first process listens only."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True)
-    pairs = (map(int, line.split()) for line in listed.stdout.splitlines())
-    return [pid for pid, parent in pairs if parent == stack.running[0].pid]
-
-
 def megabytes_of_the_api(stack: Stack) -> int:
-    pids = ",".join(map(str, processes_of_the_api(stack)))
+    pids = ",".join(map(str, children(stack.running[0].pid)))
     listed = subprocess.run(["ps", "-o", "rss=", "-p", pids], capture_output=True, check=True)
     return sum(map(int, listed.stdout.split())) // 1024
 
 
 def open_files_of_the_api(stack: Stack) -> int:
-    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in processes_of_the_api(stack))
+    return sum(
+        len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in children(stack.running[0].pid)
+    )
 
 
 def streams_listened_for(redis_url: str) -> int:

@@ -18,7 +18,7 @@ from shared.db import Database
 from shared.schema import migrate
 from shared.settings import Settings
 from shared.store import callers
-from tests.acceptance.conftest import Stack, wait_until
+from tests.acceptance.conftest import Stack, children, wait_until
 from tests.faults.model import MoodyModel
 from tests.faults.proxy import Proxy
 
@@ -101,10 +101,7 @@ class Stage:
     def api_children(self) -> list[int]:
         """The processes that serve, below the one that listens."""
         assert self.api is not None
-        listing = ["ps", "-A", "-o", "pid=,ppid="]
-        lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
-        pairs = [line.split() for line in lines.splitlines()]
-        return [int(pid) for pid, parent in pairs if parent == str(self.api.pid)]
+        return children(self.api.pid)
 
     def is_ready(self) -> bool:
         try:

@@ -1,0 +1,58 @@
+"""How many connections each of the API's processes has, where all of them can read it.
+
+All wait for the next connection, and whoever is awake takes it: one process may end with most of
+them, whose clients then wait for it while another has little to do. Who has more than another
+leaves a new one to that for a moment.
+"""
+
+import mmap
+
+_NOBODY = -1
+
+
+class Place:
+    """One process's count. Only that process changes it."""
+
+    def __init__(self, counts: memoryview, index: int) -> None:
+        self._counts = counts
+        self._index = index
+
+    def add(self, connections: int) -> None:
+        self._counts[self._index] += connections
+
+    def has_more_than_another(self) -> bool:
+        own = self._counts[self._index]
+        return any(_NOBODY < count < own for count in self._counts)
+
+
+class Crowd:
+    """Of gunicorn's first process, which gives each that it forks a place, and takes it back when
+    that has ended."""
+
+    def __init__(self, places: int) -> None:
+        # Shared with all that are forked from here.
+        self._counts = _counts(mmap.mmap(-1, 4 * places))
+        self._places: dict[object, int] = {}
+
+    def enter(self, process: object) -> Place:
+        for index, count in enumerate(self._counts):
+            if count == _NOBODY:
+                self._counts[index] = 0
+                self._places[process] = index
+                return Place(self._counts, index)
+        # More than were expected: it compares itself with nobody.
+        alone = _counts(bytearray(4))
+        alone[0] = 0
+        return Place(alone, 0)
+
+    def leave(self, process: object) -> None:
+        index = self._places.pop(process, None)
+        if index is not None:
+            self._counts[index] = _NOBODY
+
+
+def _counts(memory: mmap.mmap | bytearray) -> memoryview:
+    counts = memoryview(memory).cast("i")
+    for index in range(len(counts)):
+        counts[index] = _NOBODY
+    return counts
