@@ -1,6 +1,7 @@
-"""Connections, where gunicorn's gevent worker waits without end: for a client that takes nothing of
-its answer, for one that brings nothing of its request, and for the rest of a body that nobody
-wants. Each would hold its greenlet, and what that holds, for as long as it likes."""
+"""Connections: which process takes one; and an end where gunicorn's gevent worker waits without
+end: for a client that takes nothing of its answer, for one that brings nothing of its request, and
+for the rest of a body that nobody wants. Each would hold its greenlet, and what that holds, for as
+long as it likes."""
 
 import errno
 import logging

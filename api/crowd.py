@@ -31,7 +31,9 @@ class Crowd:
 
     def __init__(self, places: int) -> None:
         # Shared with all that are forked from here.
-        self._counts = _counts(mmap.mmap(-1, 4 * places))
+        self._counts = memoryview(mmap.mmap(-1, 4 * places)).cast("i")
+        for index in range(places):
+            self._counts[index] = _NOBODY
         self._places: dict[object, int] = {}
 
     def enter(self, process: object) -> Place:
@@ -41,18 +43,9 @@ class Crowd:
                 self._places[process] = index
                 return Place(self._counts, index)
         # More than were expected: it compares itself with nobody.
-        alone = _counts(bytearray(4))
-        alone[0] = 0
-        return Place(alone, 0)
+        return Place(memoryview(bytearray(4)).cast("i"), 0)
 
     def leave(self, process: object) -> None:
         index = self._places.pop(process, None)
         if index is not None:
             self._counts[index] = _NOBODY
-
-
-def _counts(memory: mmap.mmap | bytearray) -> memoryview:
-    counts = memoryview(memory).cast("i")
-    for index in range(len(counts)):
-        counts[index] = _NOBODY
-    return counts

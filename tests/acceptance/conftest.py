@@ -53,6 +53,10 @@ class Stack:
     def start_worker(self, **environment: str) -> subprocess.Popen[bytes]:
         return self._start("worker", **environment)
 
+    def processes(self) -> list[int]:
+        """Those of the first API that serve: the one that was started listens only."""
+        return children(self.running[0].pid)
+
     def run(self, *arguments: str) -> str:
         """A command to its end; what it printed."""
         command = [sys.executable, "-m", "cli.main", *arguments]
@@ -136,6 +140,15 @@ def children(pid: int) -> list[int]:
     lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
     pairs = [line.split() for line in lines.splitlines()]
     return [int(child) for child, parent in pairs if parent == str(pid)]
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def wait_until(done: Callable[[], bool], seconds: float, what: str) -> None:

@@ -3,26 +3,26 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
-from tests.acceptance.conftest import Stack, children, wait_until
+from tests.acceptance.conftest import Stack, frozen, wait_until
 
 
 def test_the_process_with_fewer_connections_gets_the_next_ones(stack: Stack) -> None:
     port = urlsplit(stack.start_api()).port
-    one, other = children(stack.running[0].pid)
+    wait_until(lambda: len(stack.processes()) == 2, 20, "both processes")
+    one, other = stack.processes()
     with ExitStack() as connections:
 
         def connected() -> socket.socket:
             return connections.enter_context(socket.create_connection(("127.0.0.1", port), 30))
 
         for process in (other, one):
-            with _stopped(process):
+            with frozen(process):
                 assert _answers(connected()), "each serves by itself"
-        with _stopped(one):
+        with frozen(one):
             first = [connected() for _ in range(20)]
             assert all(map(_answers, first))
         second: list[socket.socket] = []
@@ -30,19 +30,10 @@ def test_the_process_with_fewer_connections_gets_the_next_ones(stack: Stack) -> 
             second.append(connected())
             assert _answers(second[-1])
         os.kill(other, signal.SIGKILL)
-        wait_until(lambda: other not in children(stack.running[0].pid), 10, "the end of the other")
+        wait_until(lambda: other not in stack.processes(), 10, "the end of the other")
         assert not any(map(_answers, first))
         # One that is slow to come round to it, on a busy machine, may miss some.
         assert sum(map(_answers, second)) > 15
-
-
-@contextmanager
-def _stopped(process: int) -> Iterator[None]:
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 def _answers(connection: socket.socket) -> bool:

@@ -16,7 +16,6 @@ from tests.acceptance.test_hostile_clients import (
     MEGABYTE,
     connected,
     megabytes_of_the_api,
-    processes_of_the_api,
     read_to_the_end,
     send,
 )
@@ -97,7 +96,7 @@ def test_bytes_of_a_killed_api_and_of_deleted_files_are_deleted_by_the_next(
     with connected(stack) as upload:
         send(upload, stack, "/v1/files", STARTED, Content_Type=KIND, Content_Length="10000000")
         wait_until(lambda: len(kept(stack.settings)) == 3, 20, "the upload to begin")
-        for pid in [stack.running[0].pid, *processes_of_the_api(stack)]:
+        for pid in [stack.running[0].pid, *stack.processes()]:
             os.kill(pid, signal.SIGKILL)
         stack.running[0].wait()
     assert len(kept(stack.settings)) == 3

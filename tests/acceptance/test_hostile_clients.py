@@ -19,7 +19,7 @@ import redis
 from openai import APIStatusError, OpenAI
 
 from shared.db import Database
-from tests.acceptance.conftest import Stack, children, wait_until
+from tests.acceptance.conftest import Stack, wait_until
 from tests.model_server import Handler, ModelServer, Reply, chunk, framed, say, stall
 
 IDLE_SECONDS = 2
@@ -104,15 +104,13 @@ def ask(client: OpenAI, assistant_id: str, question: str) -> str:
 
 
 def megabytes_of_the_api(stack: Stack) -> int:
-    pids = ",".join(map(str, children(stack.running[0].pid)))
+    pids = ",".join(map(str, stack.processes()))
     listed = subprocess.run(["ps", "-o", "rss=", "-p", pids], capture_output=True, check=True)
     return sum(map(int, listed.stdout.split())) // 1024
 
 
 def open_files_of_the_api(stack: Stack) -> int:
-    return sum(
-        len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in children(stack.running[0].pid)
-    )
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in stack.processes())
 
 
 def streams_listened_for(redis_url: str) -> int:

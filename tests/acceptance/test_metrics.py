@@ -4,15 +4,13 @@ asked, and whichever of them has been killed since."""
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.conftest import Stack, free_port, wait_until
+from tests.acceptance.conftest import Stack, free_port, frozen, wait_until
 from tests.model_server import ModelServer, fail, say
 
 RUNS = "/v1/threads/<thread_id>/runs"
@@ -78,7 +76,7 @@ def api_metrics(stack: Stack, tmp_path: Path) -> int:
     stack.environment |= {"TREADLE_METRICS_PORT": str(port), "TMPDIR": str(tmp_path / "tmp")}
     stack.environment["TREADLE_API_PROCESSES"] = "2"
     stack.start_api()
-    wait_until(lambda: len(processes(stack)) == 2, 20, "both processes")
+    wait_until(lambda: len(stack.processes()) == 2, 20, "both processes")
     return port
 
 
@@ -87,21 +85,6 @@ def start_worker(stack: Stack) -> int:
     stack.start_worker(TREADLE_METRICS_PORT=str(port))
     wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), 30, "the worker")
     return port
-
-
-def processes(stack: Stack) -> list[int]:
-    """Those of the API that serve."""
-    first = stack.running[0].pid
-    return [int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split()]
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def count_files(tmp_path: Path) -> int:
@@ -136,7 +119,7 @@ def test_the_figures_are_what_happened(
 def test_any_process_tells_what_all_have_counted_and_those_that_were_killed(
     stack: Stack, api_metrics: int, tmp_path: Path
 ) -> None:
-    first, second = processes(stack)
+    first, second = stack.processes()
     _ask(stack, 1)
     for asleep, times in ((first, 5), (second, 3)):
         with frozen(asleep):
@@ -148,15 +131,15 @@ def test_any_process_tells_what_all_have_counted_and_those_that_were_killed(
     assert told == [9, 9]
     files = count_files(tmp_path)
     for _ in range(3):
-        victim = processes(stack)[0]
+        victim = stack.processes()[0]
         os.kill(victim, signal.SIGKILL)
         wait_until(
-            lambda gone=victim: gone not in processes(stack) and len(processes(stack)) == 2,
+            lambda gone=victim: gone not in stack.processes() and len(stack.processes()) == 2,
             20,
             "another process",
         )
         _ask(stack, 1)
-    for asleep in processes(stack):
+    for asleep in stack.processes():
         with frozen(asleep):
             _ask(stack, 1)
     assert scraped(api_metrics)[requests("/v1/assistants", "GET", "4xx")] == 14
@@ -187,11 +170,11 @@ def test_who_waits_is_told_and_gone_with_the_process_that_held_it(
     polling = threading.Thread(target=poll)
     polling.start()
     wait_until(lambda: scraped(api_metrics)["treadle_held_polls"] == 1, 10, "the held poll")
-    for pid in processes(stack):
+    for pid in stack.processes():
         os.kill(pid, signal.SIGKILL)
     assert ended.wait(20)
     polling.join(20)
-    wait_until(lambda: len(processes(stack)) == 2, 20, "other processes")
+    wait_until(lambda: len(stack.processes()) == 2, 20, "other processes")
     wait_until(lambda: _answers(f"http://127.0.0.1:{api_metrics}/metrics"), 20, "one that serves")
     found = scraped(api_metrics)
     assert found["treadle_held_polls"] == 0

@@ -144,7 +144,7 @@ def main(arguments: list[str]) -> int:
         port, secret = one.ports[0], one.secrets[0]
         asking = Asking(port, secret, asyncio.run(clients.an_assistant(port, secret, "echo")))
         of_lines = asyncio.run(clients.an_assistant(port, secret, asked.model))
-        asyncio.run(clients.crowd(asking, 1, _WARM_SECONDS))
+        asyncio.run(clients.alone(asking, _WARM_SECONDS))
         idle, until = Told(), time.monotonic() + asked.idle_seconds
         asyncio.run(clients.keep_asking(asking, "idle", until, idle, _PAUSE_SECONDS))
         work = Work(one, asked.endpoint, asked.lines, asked.model, of_lines)

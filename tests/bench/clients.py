@@ -114,10 +114,9 @@ async def keep_asking(
                 await asyncio.sleep(pause)
 
 
-async def crowd(asking: Asking, clients: int, seconds: float) -> Told:
+async def alone(asking: Asking, seconds: float) -> Told:
     told = Told()
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(keep_asking(asking, f"{n}", until, told) for n in range(clients)))
+    await keep_asking(asking, "alone", time.monotonic() + seconds, told)
     return told
 
 

@@ -106,7 +106,7 @@ def drain(stage: Stage) -> Figures:
     """5,000 runs of a batch that wait when the worker comes: the first half of them alone, and
     beside the others a conversation of the same key, as long as some of them wait."""
     asking = _asking(stage, "echo")
-    idle = asyncio.run(clients.crowd(asking, 1, _IDLE_SECONDS))
+    idle = asyncio.run(clients.alone(asking, _IDLE_SECONDS))
     stage.end_workers()
     began = time.perf_counter()
     asyncio.run(_create_all(replace(asking, fields="Treadle-Lane: batch\r\n")))
