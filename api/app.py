@@ -26,7 +26,6 @@ from shared import events, log, queue, rates
 from shared.blobs import open_blobs
 from shared.db import Database
 from shared.embeddings import Embeddings
-from shared.schema import require_migrated
 from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,12 +44,13 @@ class _Orjson(JSONProvider):
 def create_app(settings: Settings | None = None) -> Flask:
     """Opens the pool and the event subscription: call it in the process that serves.
 
-    Raises SettingsError if a server is not named or the database is not up to date.
+    PostgreSQL need not be there (`treadle api` has looked at it): a process that takes the place
+    of another while it is away must not end those that serve.
+    Raises SettingsError if a server is not named.
     """
     settings = settings or Settings.from_env()
     settings.require("database_url", "redis_url")
     log.configure(settings.log_level)
-    require_migrated(settings.database_url)
     queue.configure(settings)
     events.configure(settings)
     rates.configure(settings)

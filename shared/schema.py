@@ -12,7 +12,6 @@ from shared.db import CONNECT
 from shared.errors import SettingsError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-OUT_OF_DATE = "The database is not up to date: run `treadle migrate` first."
 NO_PGVECTOR = (
     "The database has no pgvector of 0.8 or newer, and this role cannot create it: install it on"
     " the server, as the image pgvector/pgvector:pg18 has it, and have the database's owner or a"
@@ -79,12 +78,6 @@ def _wait_for_our_turn(connection: psycopg.Connection[Any]) -> None:
         if taken is not None and taken[0]:
             return
         time.sleep(0.1)
-
-
-def require_migrated(url: str) -> None:
-    """Raises SettingsError if the database cannot be reached or lacks a migration."""
-    if missing_migrations(url):
-        raise SettingsError(OUT_OF_DATE)
 
 
 def missing_migrations(url: str) -> list[str]:

@@ -19,7 +19,7 @@ from redis.retry import Retry
 from shared.blobs import open_blobs
 from shared.db import Session
 from shared.errors import SettingsError, Unavailable
-from shared.schema import OUT_OF_DATE, missing_migrations
+from shared.schema import missing_migrations
 from shared.settings import Settings
 from shared.store import server
 from shared.store.server import Server
@@ -136,7 +136,8 @@ def _room(found: Server, needed: int) -> Finding:
 
 def _schema(missing: list[str]) -> Finding:
     told = f"{len(missing)} migrations missing" if missing else "up to date"
-    return _judged("PostgreSQL", "schema", told, OUT_OF_DATE if missing else "")
+    advice = "The database is not up to date: run `treadle migrate` first."
+    return _judged("PostgreSQL", "schema", told, advice if missing else "")
 
 
 def _redis(settings: Settings) -> Finding:

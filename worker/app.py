@@ -9,7 +9,6 @@ from celery import signals
 
 from shared import events, garbage, log, queue, rates
 from shared.queue import celery
-from shared.schema import require_migrated
 from shared.settings import Settings
 from worker import runtime, tasks
 
@@ -33,7 +32,6 @@ def _log(**_: Any) -> None:
 def _start(**_: Any) -> None:
     """Celery goes on after whatever its signals raise; a worker that cannot work ends."""
     try:
-        require_migrated(settings.database_url)
         runtime.start(settings)
         garbage.settle()
     except Exception:

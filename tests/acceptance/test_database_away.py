@@ -1,5 +1,6 @@
 """PostgreSQL goes and comes back while clients ask."""
 
+import os
 import signal
 import threading
 import time
@@ -41,6 +42,21 @@ class TestDatabaseAway:
         self.postgres.start()
         wait_until(lambda: http.get("assistants").status_code == 200, 10, "an answer")
 
+    def test_a_process_of_the_api_that_begins_meanwhile_serves_as_the_others_do(
+        self, stack: Stack
+    ) -> None:
+        stack.start_api()
+        wait_until(lambda: len(stack.processes()) == 2, 20, "both processes")
+        first = stack.processes()
+        self.crash()
+        for process in first:
+            os.kill(process, signal.SIGKILL)
+        wait_until(lambda: _answers(stack) == 503, 20, "an answer of those that came after them")
+        self.postgres.start()
+        wait_until(lambda: _answers(stack) == 200, 20, "those to find PostgreSQL")
+        assert stack.running[0].poll() is None
+        assert not {*first} & {*stack.processes()}
+
     def test_a_run_in_the_middle_of_its_model_call_completes_after_a_crash_of_postgresql(
         self, stack: Stack, model_server: ModelServer
     ) -> None:
@@ -60,6 +76,14 @@ class TestDatabaseAway:
         assert model_server.asked() == 1
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0
+
+
+def _answers(stack: Stack) -> int | None:
+    """The status, where anything answers at all."""
+    try:
+        return stack.http(timeout=10).get("assistants").status_code
+    except httpx2.TransportError:
+        return None
 
 
 def _readable(stack: Stack) -> bool:
