@@ -6,6 +6,7 @@ long as it likes."""
 import errno
 import logging
 import os
+import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -55,15 +56,15 @@ def _gone() -> ConnectionResetError:
     return ConnectionResetError(errno.ECONNRESET, "the client neither takes nor sends")
 
 
-# So long a connection is left to a process that has fewer: far longer than one that is not stuck
-# takes to come round to it.
+# So long connections are left to a process that has fewer: far longer than one that is not stuck
+# takes to come round to them. Whether it has is looked at every so often.
 _LEAVE_SECONDS = 0.02
+_LOOK_SECONDS = 0.001
 
 
 class Server(StreamServer):
-    """Takes one connection at a time, and leaves each once to others that have fewer."""
-
-    max_accept = 1
+    """Takes all that wait in one turn of the loop, as a busy process has few turns; but leaves them
+    for a moment to a process that has fewer."""
 
     def __init__(self, place: Place, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -74,15 +75,30 @@ class Server(StreamServer):
         if not self._place.has_more_than_another():
             return super().do_read()
         self.stop_accepting()
-        self._pause = self.loop.timer(_LEAVE_SECONDS)
-        self._pause.start(self._take_what_is_left)
+        self._leave(time.monotonic() + _LEAVE_SECONDS)
         return None
 
-    def _take_what_is_left(self) -> None:
+    def do_handle(self, *taken: Any) -> None:
+        self._place.add(1)
+        super().do_handle(*taken)
+
+    def do_close(self, *taken: Any) -> None:
+        self._place.add(-1)
+        super().do_close(*taken)
+
+    def _leave(self, until: float) -> None:
+        self._pause = self.loop.timer(_LOOK_SECONDS)
+        self._pause.start(self._look_again, until)
+
+    def _look_again(self, until: float) -> None:
         if not self.started:
             return
+        has_more = self._place.has_more_than_another()
+        if has_more and time.monotonic() < until:
+            self._leave(until)
+            return
         self.start_accepting()
-        if not self.full() and (taken := super().do_read()):
+        if has_more and not self.full() and (taken := super().do_read()):
             self.do_handle(*taken)
 
 
@@ -127,12 +143,8 @@ class Worker(GeventWorker):
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         connection = Connection(fileno=client.detach())
         connection.settimeout(self.cfg.keepalive)
-        self.place.add(1)
-        try:
-            # The one between would let it wait without end.
-            super(GeventWorker, self).handle(listener, connection, addr)
-        finally:
-            self.place.add(-1)
+        # The one between would let it wait without end.
+        super(GeventWorker, self).handle(listener, connection, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         try:

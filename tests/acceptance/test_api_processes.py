@@ -23,7 +23,7 @@ def test_the_process_with_fewer_connections_gets_the_next_ones(stack: Stack) -> 
             with frozen(process):
                 assert _answers(connected()), "each serves by itself"
         with frozen(one):
-            first = [connected() for _ in range(20)]
+            first = [connected() for _ in range(30)]
             assert all(map(_answers, first))
         second: list[socket.socket] = []
         for _ in range(20):
