@@ -78,13 +78,13 @@ class Server(StreamServer):
         self._leave(time.monotonic() + _LEAVE_SECONDS)
         return None
 
-    def do_handle(self, *taken: Any) -> None:
+    def do_handle(self, *args: Any) -> None:
         self._place.add(1)
-        super().do_handle(*taken)
+        super().do_handle(*args)
 
-    def do_close(self, *taken: Any) -> None:
+    def do_close(self, sock: Any, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self._place.add(-1)
-        super().do_close(*taken)
+        super().do_close(sock, *args)
 
     def _leave(self, until: float) -> None:
         self._pause = self.loop.timer(_LOOK_SECONDS)

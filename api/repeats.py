@@ -8,8 +8,8 @@ thread, nobody could tell whether they are one client's or two's.
 
 import hashlib
 import re
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from flask import g, request
@@ -42,11 +42,9 @@ def is_retry() -> bool:
     return bool(re.fullmatch(r"[1-9][0-9]{0,3}", count, re.ASCII))
 
 
-@contextmanager
-def opened() -> Generator[Transaction]:
+def opened() -> AbstractContextManager[Transaction]:
     """For `once` with an `act` that is atomic by itself."""
-    with transaction() if HEADER in request.headers else single() as tx:
-        yield tx
+    return transaction() if HEADER in request.headers else single()
 
 
 def once(tx: Transaction, act: Callable[[], Body]) -> Body:

@@ -1,10 +1,9 @@
 """What a request needs of its process: settings, the database, the listener for stopped runs,
 the models that can be asked for, and the one that makes vectors."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import cast
 
 from flask import Flask, current_app
 
@@ -43,17 +42,13 @@ def attach(app: Flask, runtime: Runtime) -> None:
 
 
 def runtime() -> Runtime:
-    return cast("Runtime", current_app.extensions[_KEY])
+    return current_app.extensions[_KEY]
 
 
-@contextmanager
-def transaction() -> Generator[Transaction]:
-    with runtime().database.transaction() as tx:
-        yield tx
+def transaction() -> AbstractContextManager[Transaction]:
+    return runtime().database.transaction()
 
 
-@contextmanager
-def single() -> Generator[Transaction]:
+def single() -> AbstractContextManager[Transaction]:
     """For a request of one statement: no BEGIN, no COMMIT."""
-    with runtime().database.autocommit() as tx:
-        yield tx
+    return runtime().database.autocommit()

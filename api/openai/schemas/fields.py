@@ -47,6 +47,12 @@ class WireSchema(Schema):
 class Answer(Schema):
     """What is answered has all of its fields, always."""
 
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """By its name. marshmallow's own takes paths and indexes, and asks for each what it is."""
+        if isinstance(obj, dict):
+            return obj.get(attr, default)
+        return getattr(obj, attr, default)
+
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         field_obj.required = True
 
