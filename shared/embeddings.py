@@ -19,7 +19,7 @@ import orjson
 from shared import metrics
 from shared.budget import Budget
 from shared.errors import ModelError
-from shared.model_server import answer_to, malformed
+from shared.model_server import answer_to, malformed, post_to
 from shared.rests import until_reset
 from shared.settings import Settings
 from shared.tokens import estimate
@@ -72,6 +72,7 @@ class Embeddings:
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False),
         )
+        self._post = post_to(self._client, "embeddings")
 
     def close(self) -> None:
         self._client.close()
@@ -86,15 +87,13 @@ class Embeddings:
     def of(self, texts: Sequence[str], seconds: float, *, of_file: bool = False) -> Embedded:
         """At most MOST_AT_ONCE. Where a minute's limit is used up they wait a moment for more of
         it. Raises ModelError."""
-        create = cast("Any", self._client.embeddings.with_streaming_response.create)
         body = {"model": self.model, "input": list(texts), "encoding_format": "float"}
-        post = partial(create, model="", input=[])
         deadline = time.monotonic() + seconds
         try:
             self._take(texts, deadline, of_file=of_file)
             with (
                 metrics.model_call(self._label),
-                answer_to(post, body, deadline, asked_for="embeddings") as (chunks, headers),
+                answer_to(self._post, body, deadline, asked_for="embeddings") as (chunks, headers),
             ):
                 answer = _read(chunks)
                 vectors = _vectors(answer, len(texts))

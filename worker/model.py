@@ -3,7 +3,6 @@
 import itertools
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, cast
 
 import httpx2
@@ -13,7 +12,7 @@ import orjson
 from shared import metrics
 from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
-from shared.model_server import LARGEST_ANSWER, answer_to, malformed, words_of
+from shared.model_server import LARGEST_ANSWER, answer_to, malformed, post_to, words_of
 from shared.rests import until_reset
 from shared.settings import Settings
 from worker.chunks import MOST_TOOL_CALLS, call_id, read_stream, too_many_calls
@@ -64,7 +63,9 @@ class Model:
             )
             for _ in range(1 + settings.concurrency // _RUNS_PER_CLIENT)
         ]
-        self._turns = itertools.cycle(self._clients)
+        self._turns = itertools.cycle(
+            [post_to(client, "chat/completions") for client in self._clients]
+        )
 
     def close(self) -> None:
         self.tokens.close()
@@ -90,8 +91,7 @@ class Model:
         return answer
 
     def _ask(self, body: dict[str, Any], deadline: float, deltas: Deltas) -> Answer:
-        completions = cast("Any", next(self._turns).chat.completions)
-        post = partial(completions.with_streaming_response.create, model="", messages=[])
+        post = next(self._turns)
         try:
             if deltas.heard:
                 streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
