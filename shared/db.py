@@ -15,7 +15,7 @@ import orjson
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow, kwargs_row, scalar_row
+from psycopg.rows import TupleRow, scalar_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -82,6 +82,18 @@ def _require_alive(connection: _Connection) -> None:
         connection.answer_seconds = None
 
 
+_columns_of: dict[str, list[str]] = {}
+
+
+def _columns(cursor: psycopg.Cursor[Any], query: LiteralString) -> list[str]:
+    """The names of what a query gives, read from its first answer and kept: psycopg would read and
+    decode them with each. No migration may change them under a process that runs."""
+    columns = _columns_of.get(query)
+    if columns is None:
+        columns = _columns_of[query] = [column.name for column in cursor.description or ()]
+    return columns
+
+
 class Transaction:
     """One connection's statements. Store functions take it; whoever opened it commits it."""
 
@@ -96,14 +108,19 @@ class Transaction:
     def one(
         self, row: Callable[..., T], query: LiteralString, parameters: Parameters | None = None
     ) -> T | None:
-        with self._connection.cursor(row_factory=kwargs_row(row)) as cursor:
-            return cursor.execute(query, parameters).fetchone()
+        with self._connection.cursor() as cursor:
+            values = cursor.execute(query, parameters).fetchone()
+            if values is None:
+                return None
+            return row(**dict(zip(_columns(cursor, query), values, strict=True)))
 
     def all(
         self, row: Callable[..., T], query: LiteralString, parameters: Parameters | None = None
     ) -> list[T]:
-        with self._connection.cursor(row_factory=kwargs_row(row)) as cursor:
-            return cursor.execute(query, parameters).fetchall()
+        with self._connection.cursor() as cursor:
+            rows = cursor.execute(query, parameters).fetchall()
+            columns = _columns(cursor, query)
+            return [row(**dict(zip(columns, values, strict=True))) for values in rows]
 
     def value(self, query: LiteralString, parameters: Parameters | None = None) -> Any:
         """The first column of the first row, or None."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, LiteralString, TypeVar
 
 from psycopg.types.json import Json
@@ -57,7 +58,7 @@ def change(
     itself by `status = ANY(%(before)s)`, and `claims` if it gives runs to a worker. An end with an
     answer is atomic by its caller."""
     with tx.atomic() if to in _ENDED_OTHERWISE else nullcontext():
-        changed = tx.all(row, query, {**parameters, "before": before(to)})
+        changed = tx.all(row, query, {**parameters, "before": _written_before(to)})
         if to in _ENDED_OTHERWISE:
             _end_open_steps(tx, to, [run.id for run in changed])
         for run in changed:
@@ -66,6 +67,12 @@ def change(
     for run in changed:
         _tell(tx, run, is_first_claim=claims and run.fence == 1)
     return changed
+
+
+@cache
+def _written_before(to: RunStatus) -> str:
+    """As PostgreSQL writes an array: a list, psycopg would put together for each statement."""
+    return "{" + ",".join(before(to)) + "}"
 
 
 def _tell(tx: Transaction, run: Run, *, is_first_claim: bool) -> None:
