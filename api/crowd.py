@@ -11,7 +11,7 @@ _NOBODY = -1
 
 
 class Place:
-    """One process's count. Only that process changes it."""
+    """One process's count, which only that process changes; the first takes it back in the end."""
 
     def __init__(self, counts: memoryview, index: int) -> None:
         self._counts = counts
@@ -25,28 +25,23 @@ class Place:
         own = self._counts[self._index]
         return any(count > _NOBODY and own > count + count // 8 for count in self._counts)
 
+    def leave(self) -> None:
+        self._counts[self._index] = _NOBODY
+
 
 class Crowd:
-    """Of gunicorn's first process, which gives each that it forks a place, and takes it back when
-    that has ended."""
+    """Of gunicorn's first process, which gives each that it forks a place."""
 
     def __init__(self, places: int) -> None:
         # Shared with all that are forked from here.
         self._counts = memoryview(mmap.mmap(-1, 4 * places)).cast("i")
         for index in range(places):
             self._counts[index] = _NOBODY
-        self._places: dict[object, int] = {}
 
-    def enter(self, process: object) -> Place:
+    def enter(self) -> Place:
         for index, count in enumerate(self._counts):
             if count == _NOBODY:
                 self._counts[index] = 0
-                self._places[process] = index
                 return Place(self._counts, index)
         # More than were expected: it compares itself with nobody.
         return Place(memoryview(bytearray(4)).cast("i"), 0)
-
-    def leave(self, process: object) -> None:
-        index = self._places.pop(process, None)
-        if index is not None:
-            self._counts[index] = _NOBODY

@@ -45,7 +45,7 @@ control_socket_disable = True
 
 def pre_fork(_: Any, worker: Any) -> None:
     worker.left_by = _counts.next_left() if _counts else None
-    worker.place = _crowd.enter(worker)
+    worker.place = _crowd.enter()
 
 
 def post_fork(_: Any, worker: Any) -> None:
@@ -54,7 +54,7 @@ def post_fork(_: Any, worker: Any) -> None:
 
 
 def child_exit(_: Any, worker: Any) -> None:
-    _crowd.leave(worker)
+    worker.place.leave()
     if _counts:
         _counts.leave(worker.pid)
 

@@ -47,13 +47,13 @@ class TestDatabaseAway:
     ) -> None:
         stack.start_api()
         wait_until(lambda: len(stack.processes()) == 2, 20, "both processes")
-        first = stack.processes()
+        first, http = stack.processes(), stack.http(timeout=10)
         self.crash()
         for process in first:
             os.kill(process, signal.SIGKILL)
-        wait_until(lambda: _answers(stack) == 503, 20, "an answer of those that came after them")
+        wait_until(lambda: _status(http) == 503, 20, "an answer of those that came after them")
         self.postgres.start()
-        wait_until(lambda: _answers(stack) == 200, 20, "those to find PostgreSQL")
+        wait_until(lambda: _status(http) == 200, 20, "those to find PostgreSQL")
         assert stack.running[0].poll() is None
         assert not {*first} & {*stack.processes()}
 
@@ -78,10 +78,10 @@ class TestDatabaseAway:
         assert worker.wait(15) == 0
 
 
-def _answers(stack: Stack) -> int | None:
-    """The status, where anything answers at all."""
+def _status(http: httpx2.Client) -> int | None:
+    """None where nothing answers."""
     try:
-        return stack.http(timeout=10).get("assistants").status_code
+        return http.get("assistants").status_code
     except httpx2.TransportError:
         return None
 

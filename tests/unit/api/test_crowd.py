@@ -5,7 +5,7 @@ from api.crowd import Crowd
 
 def test_only_who_has_fewer_is_left_a_connection() -> None:
     crowd = Crowd(2)
-    one, other = crowd.enter("one"), crowd.enter("other")
+    one, other = crowd.enter(), crowd.enter()
     assert not one.has_more_than_another()
     one.add(2)
     other.add(1)
@@ -17,19 +17,18 @@ def test_only_who_has_fewer_is_left_a_connection() -> None:
 
 def test_nothing_is_left_to_a_process_that_has_ended_and_its_place_is_given_again() -> None:
     crowd = Crowd(2)
-    one = crowd.enter("one")
-    crowd.enter("other")
+    one, other = crowd.enter(), crowd.enter()
     one.add(1)
-    crowd.leave("other")
+    other.leave()
     assert not one.has_more_than_another()
-    crowd.enter("new").add(1)
+    crowd.enter().add(1)
     assert not one.has_more_than_another()
 
 
 def test_a_process_without_a_place_compares_itself_with_nobody() -> None:
     crowd = Crowd(1)
-    crowd.enter("one")
-    surplus = crowd.enter("surplus")
+    crowd.enter()
+    surplus = crowd.enter()
     surplus.add(5)
     assert not surplus.has_more_than_another()
-    crowd.leave("surplus")
+    surplus.leave()

@@ -39,15 +39,15 @@ def turns_until(taken: list[object], number: int) -> int:
 
 
 def test_a_process_takes_all_that_wait_in_one_turn_of_its_loop() -> None:
-    with taking(Crowd(1).enter("alone")) as taken:
+    with taking(Crowd(1).enter()) as taken:
         turns_until(taken, 1)
         assert len(taken) == WAITING
 
 
 def test_what_nobody_with_fewer_takes_is_taken_all_the_same() -> None:
     crowd = Crowd(2)
-    one = crowd.enter("one")
-    crowd.enter("one that sleeps")
+    one = crowd.enter()
+    crowd.enter()  # one that sleeps
     one.add(100)
     with taking(one) as taken:
         assert turns_until(taken, 1) > 5
@@ -57,7 +57,7 @@ def test_what_nobody_with_fewer_takes_is_taken_all_the_same() -> None:
 
 def test_it_waits_no_more_once_another_has_as_many() -> None:
     crowd = Crowd(2)
-    one, other = crowd.enter("one"), crowd.enter("other")
+    one, other = crowd.enter(), crowd.enter()
     one.add(100)
     with taking(one) as taken:
         turns_until(taken, 1)
@@ -68,7 +68,7 @@ def test_it_waits_no_more_once_another_has_as_many() -> None:
 
 def test_a_connection_counts_until_it_is_closed() -> None:
     crowd = Crowd(2)
-    one, other = crowd.enter("one"), crowd.enter("other")
+    one, other = crowd.enter(), crowd.enter()
     other.add(WAITING)
     with taking(one) as taken:
         turns_until(taken, WAITING)
