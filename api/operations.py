@@ -12,12 +12,12 @@ from shared.db import Transaction
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 from shared.run_state import TERMINAL, RunStatus
-from shared.store import assistants, messages, run_steps, runs, threads, transitions
+from shared.store import assistants, creation, messages, run_steps, runs, threads, transitions
 from shared.store.assistants import Assistant, AssistantSettings
+from shared.store.creation import NewRun
 from shared.store.messages import Message, NewMessage
 from shared.store.runs import CONVERSATION, Run
 from shared.store.threads import Thread
-from shared.store.transitions import NewRun
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def start_run(
         runs.require_room(tx, project_id, most_queued)
         # Whatever is missing, the thread is missed first.
         with suppress(NotFound):
-            if run := transitions.create_if_ready(tx, wanted()):
+            if run := creation.create_if_ready(tx, wanted()):
                 return run
     with tx.atomic():
         thread = threads.lock(tx, project_id, thread_id)
@@ -137,9 +137,12 @@ def start_thread_and_run(
 ) -> Run:
     """`thread` holds the arguments of `create_thread`; `most_queued` as for `start_run`."""
     runs.require_room(tx, project_id, most_queued)
-    created = create_thread(tx, project_id, **thread)
-    new = _new_run(tx, project_id, created.id, request, life_seconds, run_id, lane=lane)
-    return _start(tx, new, request)
+    first = [*thread["messages"], *(request.additional_messages or ())]
+    with resources.of_thread(tx, project_id, thread["tool_resources"], first) as settled:
+        new = _new_run(tx, project_id, new_id("thread"), request, life_seconds, run_id, lane=lane)
+        return creation.create_with_thread(
+            tx, new, tool_resources=settled, metadata=thread["metadata"], first=first
+        )
 
 
 def submit_tool_outputs(
@@ -229,17 +232,10 @@ def _new_run(
 
 
 def _start(tx: Transaction, new: NewRun, request: RunRequest, *, may_wait: bool = False) -> Run:
-    """The thread is locked, or is this transaction's own. The run's place is behind the messages
-    that come with it."""
+    """The thread is locked. The run's place is behind the messages that come with it."""
     if request.additional_messages:
         # Missed before what is amiss with the messages.
         assistants.get(tx, new.project_id, new.assistant_id)
         resources.attach(tx, new.project_id, new.thread_id, request.additional_messages)
         messages.create_all(tx, new.project_id, new.thread_id, request.additional_messages)
-    run = transitions.create(tx, new, may_wait=may_wait)
-    if not run.instructions and not run.thread_has_user_message:
-        raise Conflict(
-            "Run creation requires a Thread with a user message or an assistant with instructions.",
-            code="invalid_thread",
-        )
-    return run
+    return creation.create(tx, new, may_wait=may_wait)

@@ -25,13 +25,13 @@ from shared.store import (
 from shared.store.assistants import Assistant
 from shared.store.batches import Batch, NewBatch
 from shared.store.claims import ClaimedRun
+from shared.store.creation import NewRun
 from shared.store.files import File, NewFile
 from shared.store.lanes import Turn
 from shared.store.messages import NewAnswer, NewMessage
 from shared.store.run_steps import NewStep
 from shared.store.runs import CONVERSATION, AskedOptions, Run, RunOptions
 from shared.store.threads import Thread
-from shared.store.transitions import NewRun
 from shared.store.vector_store_batches import FileBatch
 from shared.store.vector_store_files import NewStoreFile
 from shared.store.vector_stores import NewVectorStore, VectorStore

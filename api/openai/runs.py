@@ -63,7 +63,7 @@ def create_run(asked: RunRequest, whole: bool, thread_id: str) -> Any:
         run = _once(lambda tx: start(tx, run_id), opened)
         return Beginning(run, Projection.begin, whole=whole)
 
-    return streams.respond(project, begin) if asked.stream else _begun(start, opened)
+    return streams.respond(project, begin) if asked.stream else _begun(start)
 
 
 @blueprint.route("/threads/runs", methods=["POST"])
@@ -88,7 +88,7 @@ def create_thread_and_run(asked: tuple[dict[str, Any], RunRequest]) -> Any:
         )
 
     def begin(run_id: str) -> Beginning:
-        run = _once(lambda tx: start(tx, run_id))
+        run = _once(lambda tx: start(tx, run_id), opened)
         with single() as tx:
             thread = threads.get(tx, project, run.thread_id)
 
@@ -186,14 +186,11 @@ def stream_run(whole: bool, thread_id: str, run_id: str) -> Any:
     return streams.respond(project, begin, run_id=run_id, numbered=True, numbered_after=after)
 
 
-def _begun(
-    start: Callable[[Transaction, str], runs.Run],
-    begin: Callable[[], AbstractContextManager[Transaction]] = transaction,
-) -> Response:
+def _begun(start: Callable[[Transaction, str], runs.Run]) -> Response:
     """A run that is to be polled: its end may be heard before the request to make it is over."""
     run_id = new_id("run")
     runtime().listener.expect(run_id, project_id())
-    return _answer(_once(lambda tx: start(tx, run_id), begin))
+    return _answer(_once(lambda tx: start(tx, run_id), opened))
 
 
 def _once(

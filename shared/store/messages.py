@@ -64,13 +64,15 @@ class NewAnswer:
     incomplete_reason: str | None = None
 
 
-CREATE_ALL = (
+# May go on with WHERE, and ends IN_ORDER.
+CREATE_ALL: LiteralString = (
     "INSERT INTO messages (id, project_id, thread_id, role, content, attachments, metadata)"
     " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata"
     " FROM unnest(%(message_ids)s::text[], %(message_roles)s::text[],"
     " %(message_contents)s::json[], %(message_attachments)s::json[], %(message_metadata)s::json[])"
-    " WITH ORDINALITY AS new (id, role, content, attachments, metadata, number) ORDER BY number"
+    " WITH ORDINALITY AS new (id, role, content, attachments, metadata, number)"
 )
+IN_ORDER: LiteralString = " ORDER BY number"
 
 # May be part of a statement that says FROM where, and so whether.
 CREATE_ANSWER: LiteralString = (
@@ -123,11 +125,11 @@ def create(
 
 def create_all(tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]) -> None:
     """In their order, at once. The thread must be locked."""
-    tx.execute(CREATE_ALL, of_new(project_id, thread_id, new))
+    tx.execute(CREATE_ALL + IN_ORDER, of_new(project_id, thread_id, new))
 
 
 def of_new(project_id: str, thread_id: str, new: Sequence[NewMessage]) -> dict[str, Any]:
-    """The parameters of CREATE_ALL."""
+    """The parameters of CREATE_ALL, and thread and project."""
     return {
         "project_id": project_id,
         "thread_id": thread_id,

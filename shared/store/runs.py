@@ -129,11 +129,6 @@ class Run(RunOptions):
         object.__setattr__(self, "status", RunStatus(self.status))
 
 
-@dataclass(frozen=True, kw_only=True)
-class CreatedRun(Run):
-    thread_has_user_message: bool
-
-
 def get(tx: Transaction, project_id: str, thread_id: str, run_id: str) -> Run:
     run = tx.one(
         Run,

@@ -28,6 +28,13 @@ class Thread:
     metadata: dict[str, str]
 
 
+# Ends with FROM where it is one of several parts of a statement.
+INSERT: LiteralString = (
+    "INSERT INTO threads (id, project_id, tool_resources, metadata)"
+    " SELECT %(thread_id)s, %(project_id)s, %(thread_tool_resources)s, %(thread_metadata)s"
+)
+
+
 def create(
     tx: Transaction,
     project_id: str,
@@ -37,21 +44,31 @@ def create(
     first: Sequence[NewMessage] = (),
 ) -> Thread:
     """With its first messages, in one statement."""
-    thread_id = new_id("thread")
-    added: LiteralString = "WITH added AS (" + messages.CREATE_ALL + ") " if first else ""
+    added: LiteralString = (
+        "WITH added AS (" + messages.CREATE_ALL + messages.IN_ORDER + ") " if first else ""
+    )
     thread = tx.one(
         Thread,
-        added + "INSERT INTO threads (id, project_id, tool_resources, metadata)"
-        " VALUES (%(thread_id)s, %(project_id)s, %(tool_resources)s, %(metadata)s)"
-        " RETURNING " + _COLUMNS,
-        {
-            **messages.of_new(project_id, thread_id, first),
-            "tool_resources": Json(tool_resources),
-            "metadata": Json(metadata),
-        },
+        added + INSERT + " RETURNING " + _COLUMNS,
+        of_new(project_id, new_id("thread"), tool_resources, metadata, first),
     )
     assert thread is not None
     return thread
+
+
+def of_new(
+    project_id: str,
+    thread_id: str,
+    tool_resources: dict[str, Any],
+    metadata: dict[str, str],
+    first: Sequence[NewMessage],
+) -> dict[str, Any]:
+    """The parameters of INSERT, and those of its first messages."""
+    return {
+        **messages.of_new(project_id, thread_id, first),
+        "thread_tool_resources": Json(tool_resources),
+        "thread_metadata": Json(metadata),
+    }
 
 
 def get(tx: Transaction, project_id: str, thread_id: str) -> Thread:

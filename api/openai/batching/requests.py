@@ -13,10 +13,10 @@ from api.openai.schemas.runs import CreateThreadAndRun
 from shared.db import Transaction
 from shared.errors import Invalid
 from shared.ids import new_id
-from shared.store import transitions
+from shared.store import creation
 from shared.store.batches import Batch
+from shared.store.creation import NewRun
 from shared.store.runs import BATCH, Run
-from shared.store.transitions import NewRun
 
 # The name of no assistant: a chat completion has none.
 NO_ASSISTANT = "asst_" + "0" * 24
@@ -35,20 +35,17 @@ def start(tx: Transaction, batch: Batch, body: dict[str, Any], life_seconds: int
             tx, batch.project_id, thread, request, life_seconds, lane=BATCH
         )
     messages, options = _load(_COMPLETION, body)
-    made = operations.create_thread(
-        tx, batch.project_id, messages=messages, tool_resources={}, metadata={}
-    )
     new = NewRun(
         id=new_id("run"),
         project_id=batch.project_id,
-        thread_id=made.id,
+        thread_id=new_id("thread"),
         assistant_id=NO_ASSISTANT,
         options=options,
         life_seconds=life_seconds,
         lane=BATCH,
         by_assistant=False,
     )
-    return transitions.create(tx, new)
+    return creation.create_with_thread(tx, new, tool_resources={}, metadata={}, first=messages)
 
 
 def _load(schema: Any, body: dict[str, Any]) -> Any:

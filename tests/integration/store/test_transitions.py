@@ -10,7 +10,7 @@ from shared import events, queue
 from shared.db import Database, Transaction
 from shared.errors import Conflict, LeaseLost
 from shared.run_state import RunStatus, before
-from shared.store import claims, runs, transitions, workers
+from shared.store import claims, creation, runs, workers
 from shared.store.runs import Run
 from tests.conftest import Caller
 from tests.factories import a_claim, a_run, another, bring_to, claim_one
@@ -131,7 +131,7 @@ def test_a_second_run_on_a_busy_thread_is_refused(database: Database, caller: Ca
         pytest.raises(Conflict, match=f"already has an active run {run.id}"),
         database.transaction() as tx,
     ):
-        transitions.create(tx, another(run))
+        creation.create(tx, another(run))
 
 
 def test_postgresql_itself_refuses_a_second_active_run(database: Database, caller: Caller) -> None:
@@ -185,7 +185,7 @@ def test_a_rolled_back_run_rings_no_bell(
 
     def break_off() -> None:
         with database.transaction() as tx:
-            transitions.create(tx, another(run))
+            creation.create(tx, another(run))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

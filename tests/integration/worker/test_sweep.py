@@ -180,7 +180,7 @@ def test_a_worker_that_lost_its_session_is_known_by_its_new_one(
     session = Session(settings.database_url)
     lease = Lease(session)
     was = lease.worker_id
-    session.close()
+    end(session, database)
     lease.beat()
     be_silent(database, settings.lease_seconds - 5)
     round_of(database, settings)
