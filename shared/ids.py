@@ -9,6 +9,7 @@ import secrets
 import time
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in DIGITS for second in DIGITS]
 
 # A digit for each byte, but for the last eight: with them the first digits would be likelier.
 _TOO_MANY = bytes(range(248, 256))
@@ -59,8 +60,9 @@ def is_wellformed(text: str) -> bool:
 
 
 def _base62(number: int, length: int) -> str:
-    digits: list[str] = []
-    for _ in range(length):
-        number, digit = divmod(number, 62)
-        digits.append(DIGITS[digit])
-    return "".join(reversed(digits))
+    """`length` is even: two digits are found at once."""
+    pairs: list[str] = []
+    for _ in range(0, length, 2):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))

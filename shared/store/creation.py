@@ -99,24 +99,6 @@ _ON_THREAD: LiteralString = (
     + " DO NOTHING RETURNING "
     + COLUMNS
 )
-# The run's place is behind the messages, so they are numbered before it.
-_WITH_THREAD: LiteralString = (
-    "WITH "
-    + _ASSISTANT
-    + ", thread AS ("
-    + threads.INSERT
-    + " FROM (VALUES (0)) AS one"
-    + _TOLD
-    + _is_ready("%(is_asked)s")
-    + " RETURNING id), added AS ("
-    + messages.CREATE_ALL
-    + " WHERE EXISTS (SELECT FROM thread)"
-    + messages.IN_ORDER
-    + " RETURNING id), all_added AS (SELECT count(*) FROM added)"
-    + _INSERT
-    + " CROSS JOIN all_added RETURNING "
-    + COLUMNS
-)
 
 
 def create(tx: Transaction, new: NewRun, *, may_wait: bool = False) -> Run:
@@ -157,11 +139,30 @@ def create_with_thread(
         "is_asked": any(message.role == "user" for message in first),
         "in_line": False,
     }
-    created = _insert(tx, _WITH_THREAD, new, told)
+    created = _insert(tx, _with_thread(first), new, told)
     if created is None:
         _require_assistant(tx, new)
         raise _nothing_to_answer()
     return created
+
+
+def _with_thread(first: Sequence[NewMessage]) -> LiteralString:
+    """The run's place is behind the messages, so they are numbered before it."""
+    return (
+        "WITH "
+        + _ASSISTANT
+        + ", thread AS ("
+        + threads.INSERT
+        + " FROM (VALUES (0)) AS one"
+        + _TOLD
+        + _is_ready("%(is_asked)s")
+        + " RETURNING id), added AS ("
+        + messages.insert(first, " WHERE EXISTS (SELECT FROM thread)")
+        + " RETURNING id), all_added AS (SELECT count(*) FROM added)"
+        + _INSERT
+        + " CROSS JOIN all_added RETURNING "
+        + COLUMNS
+    )
 
 
 def _insert(tx: Transaction, query: LiteralString, new: NewRun, told: dict[str, Any]) -> Run | None:

@@ -64,15 +64,21 @@ class NewAnswer:
     incomplete_reason: str | None = None
 
 
-# May go on with WHERE, and ends IN_ORDER.
-CREATE_ALL: LiteralString = (
+_INSERT: LiteralString = (
     "INSERT INTO messages (id, project_id, thread_id, role, content, attachments, metadata)"
-    " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata"
-    " FROM unnest(%(message_ids)s::text[], %(message_roles)s::text[],"
-    " %(message_contents)s::json[], %(message_attachments)s::json[], %(message_metadata)s::json[])"
-    " WITH ORDINALITY AS new (id, role, content, attachments, metadata, number)"
+    " SELECT id, %(project_id)s, %(thread_id)s, role, content, attachments, metadata FROM "
 )
-IN_ORDER: LiteralString = " ORDER BY number"
+_NEW: LiteralString = " AS new (id, role, content, attachments, metadata, number)"
+# Most threads begin with one message, which costs less than an array of one.
+_ONE: LiteralString = (
+    "(VALUES (%(message_ids)s, %(message_roles)s, %(message_contents)s::json,"
+    " %(message_attachments)s::json, %(message_metadata)s::json, 1))" + _NEW
+)
+_ANY: LiteralString = (
+    "unnest(%(message_ids)s::text[], %(message_roles)s::text[],"
+    " %(message_contents)s::json[], %(message_attachments)s::json[], %(message_metadata)s::json[])"
+    " WITH ORDINALITY" + _NEW
+)
 
 # May be part of a statement that says FROM where, and so whether.
 CREATE_ANSWER: LiteralString = (
@@ -125,20 +131,28 @@ def create(
 
 def create_all(tx: Transaction, project_id: str, thread_id: str, new: Sequence[NewMessage]) -> None:
     """In their order, at once. The thread must be locked."""
-    tx.execute(CREATE_ALL + IN_ORDER, of_new(project_id, thread_id, new))
+    tx.execute(insert(new), of_new(project_id, thread_id, new))
+
+
+def insert(new: Sequence[NewMessage], condition: LiteralString = "") -> LiteralString:
+    """What puts these in, in their order; with a `condition` that says WHERE, a part of another
+    statement."""
+    return _INSERT + (_ONE if len(new) == 1 else _ANY) + condition + " ORDER BY number"
 
 
 def of_new(project_id: str, thread_id: str, new: Sequence[NewMessage]) -> dict[str, Any]:
-    """The parameters of CREATE_ALL, and thread and project."""
-    return {
-        "project_id": project_id,
-        "thread_id": thread_id,
+    """The parameters of `insert`."""
+    columns: dict[str, list[Any]] = {
         "message_ids": [new_id("msg") for _ in new],
         "message_roles": [one.role for one in new],
         "message_contents": [Json(one.content) for one in new],
         "message_attachments": [Json(one.attachments) for one in new],
         "message_metadata": [Json(one.metadata) for one in new],
     }
+    if len(new) == 1:
+        only = {name: values[0] for name, values in columns.items()}
+        return {"project_id": project_id, "thread_id": thread_id, **only}
+    return {"project_id": project_id, "thread_id": thread_id, **columns}
 
 
 def made_by(tx: Transaction, thread_id: str, request_sha256: bytes) -> Message | None:

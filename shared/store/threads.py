@@ -44,9 +44,7 @@ def create(
     first: Sequence[NewMessage] = (),
 ) -> Thread:
     """With its first messages, in one statement."""
-    added: LiteralString = (
-        "WITH added AS (" + messages.CREATE_ALL + messages.IN_ORDER + ") " if first else ""
-    )
+    added: LiteralString = "WITH added AS (" + messages.insert(first) + ") " if first else ""
     thread = tx.one(
         Thread,
         added + INSERT + " RETURNING " + _COLUMNS,
