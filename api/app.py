@@ -4,15 +4,17 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Flask, Request, Response, g, request
 from flask.json.provider import JSONProvider
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
-from api import disk, errors, health, limits, metrics, watch
+from api import current, disk, errors, health, limits, metrics, watch
 from api.background import Background
 from api.clearing import Clearing
 from api.documentation import page
@@ -30,6 +32,9 @@ from shared.db import Database
 from shared.embeddings import Embeddings
 from shared.settings import Settings
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,8 +48,18 @@ class _Orjson(JSONProvider):
         return orjson.loads(s)
 
 
+class _Response(Response):
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+        """As they are, where an answer is whole. werkzeug copies them, header by header, to make a
+        Location absolute or to tell a length that nobody told."""
+        if self.status_code == HTTPStatus.OK and "Content-Length" in self.headers:
+            return self.headers
+        return super().get_wsgi_headers(environ)
+
+
 class _Flask(Flask):
     json_provider_class = _Orjson
+    response_class = _Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No function here is a coroutine. Flask would look at each, eight for every request."""
@@ -127,26 +142,29 @@ def _refused_by_flask(error: HTTPException) -> Response:
 
 
 def _begin() -> None:
-    g.started = time.monotonic()
-    g.request_id = f"req_{secrets.token_hex(16)}"
+    kept = current.kept()
+    kept.started = time.monotonic()
+    kept.request_id = f"req_{secrets.token_hex(16)}"
 
 
 def _describe(response: Response) -> Response:
-    seconds = time.monotonic() - g.started
+    asked, kept = current.asked(), current.kept()
+    seconds = time.monotonic() - kept.started
     ms = int(seconds * 1000)
     # Added: to set one is to look for it among the others.
-    response.headers.add("x-request-id", g.request_id)
-    response.headers.add("openai-version", "2020-10-01")
-    response.headers.add("openai-processing-ms", str(ms))
+    headers = response.headers
+    headers.add("x-request-id", kept.request_id)
+    headers.add("openai-version", "2020-10-01")
+    headers.add("openai-processing-ms", str(ms))
     limits.tell(response)
-    route = request.url_rule and request.url_rule.rule
-    worked = seconds - g.get("held_seconds", 0.0)
-    metrics.answered(route, request.method, response.status_code, worked)
-    _log(response.status_code, ms)
+    route = asked.url_rule and asked.url_rule.rule
+    worked = seconds - kept.get("held_seconds", 0.0)
+    metrics.answered(route, asked.method, response.status_code, worked)
+    _log(route, response.status_code, ms)
     return response
 
 
-def _log(status: int, ms: int) -> None:
+def _log(route: str | None, status: int, ms: int) -> None:
     """What goes well is told at DEBUG only: a poll costs little, and its line should not cost more.
     Of a stream, the time until it begins."""
     level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
@@ -158,7 +176,7 @@ def _log(status: int, ms: int) -> None:
             extra={
                 "request_id": g.request_id,
                 "method": request.method,
-                "route": request.url_rule and request.url_rule.rule,
+                "route": route,
                 "status": status,
                 "ms": ms,
                 "project_id": caller and caller.project_id,

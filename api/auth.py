@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from flask import g, request
+from flask import request
 
+from api import current
 from api.runtime import runtime, single
 from shared.errors import TreadleError
 from shared.store import callers
@@ -67,7 +68,7 @@ def authenticate() -> None:
     found = _remembered.get(secret)
     if found is None or found[1] < time.monotonic():
         found = _look_up(secret)
-    g.caller = found[0]
+    current.kept().caller = found[0]
 
 
 def has_key() -> bool:
@@ -76,7 +77,7 @@ def has_key() -> bool:
 
 
 def caller() -> Caller:
-    return g.caller
+    return current.kept().caller
 
 
 def project_id() -> str:
@@ -88,9 +89,10 @@ _lock = threading.Lock()
 
 
 def _secret() -> str:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    headers = request.headers
+    scheme, _, secret = headers.get("Authorization", "").partition(" ")
     bearer = secret.strip() if scheme.lower() == "bearer" else ""
-    return bearer or request.headers.get("api-key", "").strip()
+    return bearer or headers.get("api-key", "").strip()
 
 
 def _look_up(secret: str) -> tuple[Caller, float]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import g, request
 
+from api import current
 from api.auth import project_id
 from api.operations import Sent
 from api.runtime import single, transaction
@@ -28,8 +29,9 @@ HEADER = "Idempotency-Key"
 
 def remember(body: bytes) -> None:
     """When a request's body is read: what the request is, for as long as it lasts."""
-    what = f"{request.method} {request.path}\n".encode() + body
-    g.request_sha256 = hashlib.sha256(what).digest()
+    asked = current.asked()
+    what = f"{asked.method} {asked.path}\n".encode() + body
+    current.kept().request_sha256 = hashlib.sha256(what).digest()
 
 
 def sent() -> Sent:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from flask import Flask, current_app
+from flask import Flask
 
+from api import current
 from api.served_models import ServedModels
 from api.waiting import Waiting
 from shared.blobs import Blobs
@@ -42,7 +43,7 @@ def attach(app: Flask, runtime: Runtime) -> None:
 
 
 def runtime() -> Runtime:
-    return current_app.extensions[_KEY]
+    return current.app().extensions[_KEY]
 
 
 def transaction() -> AbstractContextManager[Transaction]:

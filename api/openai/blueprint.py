@@ -43,6 +43,8 @@ class _Parser(FlaskParser):
             raise Invalid(UNPARSABLE) from None
 
     def load_querystring(self, req: Any, schema: Any) -> Any:
+        if not req.query_string:
+            return {}
         try:
             return super().load_querystring(req, schema)
         except UnicodeDecodeError:

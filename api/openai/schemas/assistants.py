@@ -4,7 +4,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from api.openai.schemas.fields import Answer, Choice, Decimal, Metadata, Text, UnixTime, WireSchema
+from api.openai.schemas.answers import Answer, UnixTime
+from api.openai.schemas.fields import Choice, Decimal, Metadata, Text, WireSchema
 from api.openai.schemas.options import ResponseFormat, ToolResources, Tools
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")

@@ -4,16 +4,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from api.openai.schemas.fields import (
-    Answer,
-    Choice,
-    Id,
-    Metadata,
-    Object,
-    UnixTime,
-    Whole,
-    WireSchema,
-)
+from api.openai.schemas.answers import Answer, UnixTime
+from api.openai.schemas.fields import Choice, Id, Metadata, Object, Whole, WireSchema
 from api.openai.schemas.files import LEAST_LIFE, LONGEST_LIFE
 from shared.batch_state import BatchStatus
 from shared.store import batches

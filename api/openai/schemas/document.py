@@ -11,6 +11,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, missing
 
+from api.openai.schemas.answers import UnixTime
 from api.openai.schemas.assistants import CreateAssistant
 from api.openai.schemas.fields import (
     Attributes,
@@ -22,7 +23,6 @@ from api.openai.schemas.fields import (
     ListOf,
     Metadata,
     Text,
-    UnixTime,
     Whole,
     WireSchema,
 )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, missing, post_load
@@ -42,19 +41,6 @@ class WireSchema(Schema):
                 default = field.load_default
                 data[name] = default() if callable(default) else default
         return self.loaded(data)
-
-
-class Answer(Schema):
-    """What is answered has all of its fields, always."""
-
-    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """By its name. marshmallow's own takes paths and indexes, and asks for each what it is."""
-        if isinstance(obj, dict):
-            return obj.get(attr, default)
-        return getattr(obj, attr, default)
-
-    def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
-        field_obj.required = True
 
 
 class _Typed(fields.Field):
@@ -275,12 +261,3 @@ class Attributes(Metadata):
             raise wrong_type("one of a string, a number or a boolean", value)
         if isinstance(value, str):
             check_text(value, 512)
-
-
-class UnixTime(fields.Field):
-    """Instants leave as whole seconds; a fraction breaks typed clients."""
-
-    def _serialize(
-        self, value: datetime | None, attr: str | None, obj: Any, **_: Any
-    ) -> int | None:
-        return None if value is None else int(value.timestamp())

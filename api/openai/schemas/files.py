@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
+from api.openai.schemas.answers import Answer, UnixTime
 from api.openai.schemas.faults import REQUIRED, Fault, check_text, wrong_type
-from api.openai.schemas.fields import Answer, Choice, QueryWhole, Text, UnixTime, WireSchema
+from api.openai.schemas.fields import Choice, QueryWhole, Text, WireSchema
 from api.uploads import FormFile as ReceivedFile
 
 PURPOSES = ("fine-tune", "assistants", "batch", "user_data", "vision", "evals")

@@ -5,7 +5,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load
 
-from api.openai.schemas.fields import Answer, Choice, QueryWhole, Text
+from api.openai.schemas.answers import Answer
+from api.openai.schemas.fields import Choice, QueryWhole, Text
 from shared.ingest_state import IngestStatus
 from shared.store.pages import PageRequest
 

@@ -4,19 +4,9 @@ from typing import Any
 
 from marshmallow import fields
 
+from api.openai.schemas.answers import Answer, UnixTime
 from api.openai.schemas.faults import check_length, refuse
-from api.openai.schemas.fields import (
-    Answer,
-    ByType,
-    Choice,
-    Id,
-    ListOf,
-    Metadata,
-    Object,
-    Text,
-    UnixTime,
-    WireSchema,
-)
+from api.openai.schemas.fields import ByType, Choice, Id, ListOf, Metadata, Object, Text, WireSchema
 from shared.store.messages import NewMessage, text_part
 
 LONGEST_CONTENT = 256_000

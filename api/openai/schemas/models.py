@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from api.openai.schemas.fields import Answer
+from api.openai.schemas.answers import Answer
 
 
 class Model(Answer):

@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields, post_load
 
-from api.openai.schemas.fields import Answer, Choice, UnixTime
+from api.openai.schemas.answers import Answer, UnixTime
+from api.openai.schemas.fields import Choice
 from api.openai.schemas.lists import PageQuery
 from shared.store import run_steps
 from shared.store.pages import PageRequest

@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import fields
 
+from api.openai.schemas.answers import Answer, UnixTime
 from api.openai.schemas.assistants import EFFORTS
 from api.openai.schemas.fields import (
-    Answer,
     Choice,
     Decimal,
     Flag,
@@ -15,7 +15,6 @@ from api.openai.schemas.fields import (
     Metadata,
     Object,
     Text,
-    UnixTime,
     Whole,
     WireSchema,
 )

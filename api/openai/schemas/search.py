@@ -4,18 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from api.openai.schemas.answers import Answer
 from api.openai.schemas.faults import REQUIRED, check_json, check_length, refuse, wrong_type
-from api.openai.schemas.fields import (
-    Answer,
-    Choice,
-    Decimal,
-    Flag,
-    ListOf,
-    Object,
-    Text,
-    Whole,
-    WireSchema,
-)
+from api.openai.schemas.fields import Choice, Decimal, Flag, ListOf, Object, Text, Whole, WireSchema
 
 LONGEST_QUERY = 8192
 MOST_QUERIES = 16

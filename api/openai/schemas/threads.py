@@ -2,7 +2,8 @@
 
 from marshmallow import fields
 
-from api.openai.schemas.fields import Answer, ListOf, Metadata, Object, UnixTime, WireSchema
+from api.openai.schemas.answers import Answer, UnixTime
+from api.openai.schemas.fields import ListOf, Metadata, Object, WireSchema
 from api.openai.schemas.messages import CreateMessage
 from api.openai.schemas.options import ToolResources
 

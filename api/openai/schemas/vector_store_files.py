@@ -4,17 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from api.openai.schemas.answers import Answer, UnixTime
 from api.openai.schemas.faults import REQUIRED, refuse
-from api.openai.schemas.fields import (
-    Answer,
-    Attributes,
-    Choice,
-    Id,
-    ListOf,
-    Object,
-    UnixTime,
-    WireSchema,
-)
+from api.openai.schemas.fields import Attributes, Choice, Id, ListOf, Object, WireSchema
 from api.openai.schemas.vector_stores import FILE_STATUSES, ChunkingStrategy, counts
 from shared.store import vector_store_batches, vector_store_files
 from shared.store.vector_store_files import NewStoreFile

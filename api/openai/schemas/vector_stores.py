@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from api.openai.schemas.answers import Answer, UnixTime
 from api.openai.schemas.faults import refuse
 from api.openai.schemas.fields import (
-    Answer,
     ByType,
     Choice,
     Id,
@@ -14,7 +14,6 @@ from api.openai.schemas.fields import (
     Metadata,
     Object,
     Text,
-    UnixTime,
     Whole,
     WireSchema,
 )
