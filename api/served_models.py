@@ -15,6 +15,7 @@ import openai
 import orjson
 
 from shared.log import name_of
+from shared.model_server import OpenAI
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -90,16 +91,12 @@ class _Question:
     def __init__(self, settings: Settings) -> None:
         self.answered = threading.Event()
         self.models: list[ServedModel] | None = None
-        self._client = openai.OpenAI(
-            base_url=settings.model_base_url,
-            api_key=settings.model_api_key,
-            organization="",
-            project="",
-            webhook_secret="",
-            max_retries=0,
-            timeout=_TIMEOUT,
+        self._client = OpenAI(
+            settings.model_base_url,
+            settings.model_api_key,
             # Proxies of the environment are not used, as the worker does not.
-            http_client=openai.DefaultHttpxClient(transport=httpx2.HTTPTransport()),
+            openai.DefaultHttpxClient(transport=httpx2.HTTPTransport()),
+            _TIMEOUT,
         )
 
     def ask(self) -> None:

@@ -21,8 +21,41 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _LONGEST_REASON = 500
 
-# By it the SDK knows that a body is to be read as it comes.
-_AS_IT_COMES = {"X-Stainless-Raw-Response": "stream"}
+# By the first the SDK knows that a body is to be read as it comes; the others are left out.
+_AS_IT_COMES: dict[str, str | openai.Omit] = {
+    "X-Stainless-Raw-Response": "stream",
+    "x-stainless-retry-count": openai.omit,
+    "x-stainless-read-timeout": openai.omit,
+}
+
+
+class OpenAI(openai.OpenAI):
+    """Looks for nothing in the environment, and tells a server nothing of the machine it runs on:
+    the SDK's headers about that also cost a fifth of a worker's work on a run."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        http_client: httpx2.Client,
+        timeout: openai.Timeout | openai.NotGiven = openai.NOT_GIVEN,
+    ) -> None:
+        super().__init__(
+            base_url=base_url,
+            api_key=api_key,
+            organization="",
+            project="",
+            webhook_secret="",
+            max_retries=0,
+            timeout=timeout,
+            http_client=http_client,
+        )
+
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        json = "application/json"
+        return {"Accept": json, "Content-Type": json, "User-Agent": self.user_agent}
+
 
 Post = Callable[[dict[str, Any], openai.Timeout], httpx2.Response]
 

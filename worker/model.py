@@ -12,7 +12,7 @@ import orjson
 from shared import metrics
 from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
-from shared.model_server import LARGEST_ANSWER, answer_to, malformed, post_to, words_of
+from shared.model_server import LARGEST_ANSWER, OpenAI, answer_to, malformed, post_to, words_of
 from shared.rests import until_reset
 from shared.settings import Settings
 from worker.chunks import MOST_TOOL_CALLS, call_id, read_stream, too_many_calls
@@ -52,14 +52,10 @@ class Model:
         self.embeddings = Embeddings(settings)
         self._settings = settings
         self._clients = [
-            openai.OpenAI(
-                base_url=settings.model_base_url,
-                api_key=settings.model_api_key,
-                organization="",
-                project="",
-                webhook_secret="",
-                max_retries=0,
-                http_client=openai.DefaultHttpxClient(transport=Transport(_LIMITS)),
+            OpenAI(
+                settings.model_base_url,
+                settings.model_api_key,
+                openai.DefaultHttpxClient(transport=Transport(_LIMITS)),
             )
             for _ in range(1 + settings.concurrency // _RUNS_PER_CLIENT)
         ]
