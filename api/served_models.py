@@ -15,7 +15,7 @@ import openai
 import orjson
 
 from shared.log import name_of
-from shared.model_server import OpenAI
+from shared.model_server import HttpClient, OpenAI
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Question:
             settings.model_base_url,
             settings.model_api_key,
             # Proxies of the environment are not used, as the worker does not.
-            openai.DefaultHttpxClient(transport=httpx2.HTTPTransport()),
+            HttpClient(transport=httpx2.HTTPTransport()),
             _TIMEOUT,
         )
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, cast
 
-import openai
 import orjson
 
 from shared import metrics
 from shared.budget import Budget
 from shared.errors import ModelError
-from shared.model_server import OpenAI, answer_to, malformed, post_to
+from shared.model_server import HttpClient, OpenAI, answer_to, malformed, post_to
 from shared.rests import until_reset
 from shared.settings import Settings
 from shared.tokens import estimate
@@ -63,9 +62,7 @@ class Embeddings:
         self._label = metrics.model_label(settings, self.model)
         self._budget = Budget(settings)
         base_url, key = settings.embedding_server
-        self._client = OpenAI(
-            base_url or "http://127.0.0.1:9", key, openai.DefaultHttpxClient(trust_env=False)
-        )
+        self._client = OpenAI(base_url or "http://127.0.0.1:9", key, HttpClient(trust_env=False))
         self._post = post_to(self._client, "embeddings")
 
     def close(self) -> None:

@@ -2,17 +2,24 @@
 
 import itertools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2
-import openai
 import orjson
 
 from shared import metrics
 from shared.embeddings import Embeddings
 from shared.errors import CallCut, ModelError
-from shared.model_server import LARGEST_ANSWER, OpenAI, answer_to, malformed, post_to, words_of
+from shared.model_server import (
+    LARGEST_ANSWER,
+    HttpClient,
+    OpenAI,
+    answer_to,
+    malformed,
+    post_to,
+    words_of,
+)
 from shared.rests import until_reset
 from shared.settings import Settings
 from worker.chunks import MOST_TOOL_CALLS, call_id, read_stream, too_many_calls
@@ -43,7 +50,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...]
     finish_reason: str  # stop, length or content_filter
     usage: Usage
-    rest_seconds: float = 0.0  # that the model server wants to be left alone for
+    rest_seconds: float  # that the model server wants to be left alone for
 
 
 class Model:
@@ -55,7 +62,7 @@ class Model:
             OpenAI(
                 settings.model_base_url,
                 settings.model_api_key,
-                openai.DefaultHttpxClient(transport=Transport(_LIMITS)),
+                HttpClient(transport=Transport(_LIMITS)),
             )
             for _ in range(1 + settings.concurrency // _RUNS_PER_CLIENT)
         ]
@@ -98,7 +105,7 @@ class Model:
                     completion = orjson.loads(b"".join(chunks))
         except orjson.JSONDecodeError:
             raise malformed("something that is not JSON") from None
-        return replace(_read_answer(completion), rest_seconds=until_reset(headers))
+        return _read_answer(completion, until_reset(headers))
 
 
 def no_usage() -> Usage:
@@ -115,7 +122,7 @@ def sum_usage(first: Usage, second: Usage) -> Usage:
     }
 
 
-def _read_answer(data: Any) -> Answer:
+def _read_answer(data: Any, rest_seconds: float) -> Answer:
     try:
         if error := data.get("error"):
             raise malformed("an error", words_of(error))
@@ -140,6 +147,7 @@ def _read_answer(data: Any) -> Answer:
         tool_calls=tool_calls,
         finish_reason=finish,
         usage=_usage(data.get("usage")),
+        rest_seconds=rest_seconds,
     )
 
 

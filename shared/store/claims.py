@@ -150,13 +150,13 @@ def _finish(
     told: dict[str, Any],
 ) -> list[Run]:
     details = {"reason": "max_completion_tokens"} if to is RunStatus.INCOMPLETE else None
-    known = replace(run, status=to, worker_id=None, usage=usage, incomplete_details=details)
+    known = {"status": to, "worker_id": None, "usage": usage, "incomplete_details": details}
     ended = {
         "to": to.value,
         "usage": Json(usage),
         "details": Json(details) if details else None,
     }
-    row = partial(replace, known)
+    row = partial(replace, run, **known)
     return transitions.change(tx, row, to, query, {**told, **_lease(run), **ended})
 
 
