@@ -35,9 +35,27 @@ _PIECE = 64 * 1024
 
 
 class Connection(socket.socket):
-    """Breaks where nothing moves for its timeout, as if the client had gone."""
+    """Breaks where nothing moves for its timeout, as if the client had gone. The head of an answer
+    leaves with the first of its body: alone, it would wake the client for nothing."""
+
+    # While an answer begins: what is to leave with what follows.
+    _head: bytes | None = None
+
+    def hold_head(self) -> None:
+        """Until something follows, or `let_go`."""
+        self._head = b""
+
+    def let_go(self) -> None:
+        head, self._head = self._head, None
+        if head:
+            self.sendall(head)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
+        if self._head is not None:
+            if not self._head:
+                self._head = data
+                return
+            data, self._head = self._head + data, None
         left = memoryview(data)
         try:
             while left:
@@ -148,12 +166,19 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            self._answer(listener_name, req, sock, addr)
         except StopIteration:
             _is_read_to_its_end(req.body)
             raise
         if not _is_read_to_its_end(req.body):
             raise StopIteration
+
+    def _answer(self, listener_name: Any, req: Any, connection: Connection, addr: Any) -> None:
+        connection.hold_head()
+        try:
+            super().handle_request(listener_name, req, connection, addr)
+        finally:
+            connection.let_go()
 
 
 def _is_read_to_its_end(body: Any) -> bool:
