@@ -14,9 +14,10 @@ from typing import Any, LiteralString, Self, TypeVar
 import orjson
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, scalar_row
-from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.json import set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from shared.errors import Unavailable
@@ -36,8 +37,10 @@ CONNECT: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
     "application_name": "treadle",
+    # Where PostgreSQL may compile a statement it does so by what it believes the statement to cost,
+    # and takes longer for it than any of these.
     "options": "-c statement_timeout=15s -c lock_timeout=5s"
-    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC",
+    " -c idle_in_transaction_session_timeout=30s -c timezone=UTC -c jit=off",
 }
 
 # A frozen server, or a network that swallows everything, keeps none of these limits. Those for an
@@ -47,8 +50,16 @@ _ALIVE_SECONDS = 2.0
 # A connection that was used so short a while ago is only looked at, and not asked.
 _FRESH_SECONDS = 0.1
 
+
+class _Json(Loader):
+    """psycopg's own asks of each value what it is, and then hands it on."""
+
+    load: Any = staticmethod(orjson.loads)
+
+
 set_json_dumps(orjson.dumps)
-set_json_loads(orjson.loads)
+for json_type in ("json", "jsonb"):
+    psycopg.adapters.register_loader(json_type, _Json)
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any]
