@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import Flask, Request, Response, g, request
 from flask.json.provider import JSONProvider
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
@@ -57,8 +58,18 @@ class _Response(Response):
         return super().get_wsgi_headers(environ)
 
 
+class _NoSessions(SessionInterface):
+    """Nobody is known by a cookie."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask's
+        return self._none
+
+
 class _Flask(Flask):
     json_provider_class = _Orjson
+    session_interface = _NoSessions()
     response_class = _Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

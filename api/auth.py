@@ -11,8 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from flask import request
-
 from api import current
 from api.runtime import runtime, single
 from shared.errors import TreadleError
@@ -89,7 +87,7 @@ _lock = threading.Lock()
 
 
 def _secret() -> str:
-    headers = request.headers
+    headers = current.asked().headers
     scheme, _, secret = headers.get("Authorization", "").partition(" ")
     bearer = secret.strip() if scheme.lower() == "bearer" else ""
     return bearer or headers.get("api-key", "").strip()

@@ -8,6 +8,7 @@ import math
 
 from flask import Response, g
 
+from api import current
 from api.auth import caller
 from shared import rates
 from shared.errors import LimitReached
@@ -34,7 +35,7 @@ def count_request() -> None:
 
 def tell(response: Response) -> None:
     """On every answer to a key that has a limit."""
-    standing: Standing | None = g.get("standing")
+    standing: Standing | None = current.kept().get("standing")
     if standing is not None:
         headers = response.headers
         headers["x-ratelimit-limit-requests"] = str(caller().requests_per_minute)

@@ -8,6 +8,7 @@ from flask import request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
 
+from api import current
 from api.runtime import runtime
 
 # What a body may take to come: so long, and the time of a slow line for its length.
@@ -23,7 +24,7 @@ _PIECE = 256 * 1024
 def body() -> bytes:
     """All of it. Raises RequestEntityTooLarge; BadRequest for one that was cut off, stopped coming
     or was framed wrongly; RequestTimeout for one that comes too slowly."""
-    seconds = _patience() + (request.content_length or 0) / _BYTES_PER_SECOND
+    seconds = _patience() + (current.asked().content_length or 0) / _BYTES_PER_SECOND
     with gevent.Timeout(seconds, RequestTimeout(_TOO_SLOWLY)):
         try:
             return _read()
@@ -32,10 +33,11 @@ def body() -> bytes:
 
 
 def _read() -> bytes:
-    read = request.get_data(cache=False)
+    asked = current.asked()
+    read = asked.get_data(cache=False)
     # Of a body that does not say its length, werkzeug takes the first bytes for the whole.
-    chunked = request.content_length is None and request.environ.get("wsgi.input_terminated")
-    if chunked and request.environ["wsgi.input"].read(1):
+    chunked = asked.content_length is None and asked.environ.get("wsgi.input_terminated")
+    if chunked and asked.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
     return read
 

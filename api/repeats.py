@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from flask import g, request
+from flask import g
 
 from api import current
 from api.auth import project_id
@@ -40,18 +40,18 @@ def sent() -> Sent:
 
 def is_retry() -> bool:
     """Whether an SDK says that it sent this before."""
-    count = request.headers.get("x-stainless-retry-count", "0")
+    count = current.asked().headers.get("x-stainless-retry-count", "0")
     return bool(re.fullmatch(r"[1-9][0-9]{0,3}", count, re.ASCII))
 
 
 def opened() -> AbstractContextManager[Transaction]:
     """For `once` with an `act` that is atomic by itself."""
-    return transaction() if HEADER in request.headers else single()
+    return transaction() if HEADER in current.asked().headers else single()
 
 
 def once(tx: Transaction, act: Callable[[], Body]) -> Body:
     """What `act` gives, in the transaction that does it; or what it gave to this key before."""
-    key = request.headers.get(HEADER)
+    key = current.asked().headers.get(HEADER)
     if key is None:
         return act()
     if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):

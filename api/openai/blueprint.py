@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import ClientDisconnected
 
-from api import received, repeats
+from api import current, received, repeats
 from api.auth import authenticate
 from api.errors import UNPARSABLE
 from api.limits import count_request
@@ -78,7 +78,7 @@ def _demand_beta() -> None:
 
 def _judge_path_ids() -> None:
     """A wrong prefix is a 400; what no id can look like does not exist."""
-    path: Mapping[str, str] = request.view_args or {}
+    path: Mapping[str, str] = current.asked().view_args or {}
     for name, text in path.items():
         prefix = PREFIXES.get(name)
         if prefix is None:
