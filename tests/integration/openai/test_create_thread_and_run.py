@@ -41,6 +41,7 @@ def count(database: Database) -> list[int]:
             tx.value("SELECT count(*) FROM threads"),
             tx.value("SELECT count(*) FROM messages"),
             tx.value("SELECT count(*) FROM runs"),
+            tx.value("SELECT count(*) FROM vector_stores"),
         ]
 
 
@@ -137,7 +138,12 @@ def test_nothing_is_made_of_a_call_that_is_refused(
         client.beta.threads.create_and_run(
             assistant_id="asst_x", thread={"messages": [{"role": "user", "content": "x"}]}
         )
-    assert count(database) == [0, 0, 0]
+    with pytest.raises(NotFoundError, match="No assistant found with id 'asst_x'"):
+        client.beta.threads.create_and_run(
+            assistant_id="asst_x",
+            thread={"tool_resources": {"file_search": {"vector_stores": [{"file_ids": []}]}}},
+        )
+    assert count(database) == [0, 0, 0, 0]
 
 
 def test_a_bad_argument_is_refused_by_its_name(
@@ -150,4 +156,4 @@ def test_a_bad_argument_is_refused_by_its_name(
         assert (error["param"], error["code"]) == (param, code), change
     error = error_of(http.post("threads/runs", json={}))
     assert error["message"] == "Missing required parameter: 'assistant_id'."
-    assert count(database) == [0, 0, 0]
+    assert count(database) == [0, 0, 0, 0]
