@@ -3,7 +3,7 @@
 The row of their batch must be held by whoever writes here, see `store/batches.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +73,20 @@ def waiting(tx: Transaction, batch_id: str, most: int) -> list[Line]:
     )
 
 
-def start(tx: Transaction, batch_id: str, line: int, run: Run) -> None:
+def start(tx: Transaction, batch_id: str, begun: Mapping[int, Run]) -> None:
+    """These lines have these runs now."""
     tx.execute(
-        "UPDATE batch_lines SET run_id = %(run_id)s, thread_id = %(thread_id)s,"
-        " attempts = attempts + 1 WHERE batch_id = %(batch_id)s AND line = %(line)s",
-        {"batch_id": batch_id, "line": line, "run_id": run.id, "thread_id": run.thread_id},
+        "UPDATE batch_lines SET run_id = begun.run_id, thread_id = begun.thread_id,"
+        " attempts = attempts + 1"
+        " FROM unnest(%(lines)s::integer[], %(run_ids)s::text[], %(thread_ids)s::text[])"
+        " AS begun (line, run_id, thread_id)"
+        " WHERE batch_id = %(batch_id)s AND batch_lines.line = begun.line",
+        {
+            "batch_id": batch_id,
+            "lines": [*begun],
+            "run_ids": [run.id for run in begun.values()],
+            "thread_ids": [run.thread_id for run in begun.values()],
+        },
     )
 
 

@@ -26,7 +26,7 @@ _COMPLETION: Any = CreateCompletion()
 
 
 def start(tx: Transaction, batch: Batch, body: dict[str, Any], life_seconds: int) -> Run:
-    """Raises Refused."""
+    """Raises Refused, and has written nothing then."""
     if batch.endpoint == THREADS_RUNS:
         thread, request = _load(_THREAD_AND_RUN, body)
         if request.stream:

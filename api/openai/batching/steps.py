@@ -22,6 +22,7 @@ from shared.run_state import ACTIVE, RunStatus
 from shared.store import batch_lines, batch_transitions, batches, runs, transitions
 from shared.store.batch_lines import Going, Line, NewLine, Stopped
 from shared.store.batches import Batch, Counts
+from shared.store.runs import Run
 
 log = logging.getLogger(__name__)
 
@@ -112,25 +113,25 @@ class Steps:
         running = batch_lines.count_running(tx, batch.id)
         most = min(batch.most_at_once - running, _LINES_A_STEP)
         lines = batch_lines.waiting(tx, batch.id, most) if most > 0 else []
-        for line in lines:
-            self._start(tx, batch, line)
+        begun = {line.line: run for line in lines if (run := self._start(tx, batch, line))}
+        if begun:
+            batch_lines.start(tx, batch.id, begun)
         more = len(lines) == _LINES_A_STEP or collected == _RUNS_A_STEP
         if lines or running:
             batches.rest(tx, batch, 0 if more else _LOOK_SECONDS)
         else:
             batch_transitions.finalize(tx, batch, is_overdue=False)
 
-    def _start(self, tx: Transaction, batch: Batch, line: Line) -> None:
+    def _start(self, tx: Transaction, batch: Batch, line: Line) -> Run | None:
+        """None for a line that can become no run."""
         pieces = self._runtime.blobs.pieces(batch.input_file_id, line.at_byte, line.length)
         body = reading.parsed(b"".join(pieces))["body"]
         try:
-            with tx.atomic():
-                run = requests.start(tx, batch, body, self._runtime.settings.run_seconds)
+            return requests.start(tx, batch, body, self._runtime.settings.run_seconds)
         except Refused as refused:
             batch_lines.refuse(tx, batch.id, line.line, _refusal(refused))
             batches.count(tx, batch, Counts(failed=1))
-        else:
-            batch_lines.start(tx, batch.id, line.line, run)
+            return None
 
     def _has_stopped(self, tx: Transaction, batch: Batch) -> bool:
         """Whether none of its runs goes on. Those that do are told to end."""
