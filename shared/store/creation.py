@@ -107,7 +107,7 @@ def create(tx: Transaction, new: NewRun, *, may_wait: bool = False) -> Run:
     answered. Those ahead live at most until the last of them expires, and then this one's life
     begins."""
     in_line = _get_in_line(tx, new.thread_id) if may_wait else False
-    active = None if in_line else active_on(tx, new.thread_id)
+    active = None if may_wait else active_on(tx, new.thread_id)
     created = None if active else _insert(tx, _ON_THREAD, new, {"in_line": in_line})
     if created is None:
         _require_assistant(tx, new)

@@ -142,7 +142,7 @@ def insert(new: Sequence[NewMessage], condition: LiteralString = "") -> LiteralS
 
 def of_new(project_id: str, thread_id: str, new: Sequence[NewMessage]) -> dict[str, Any]:
     """The parameters of `insert`."""
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Any] = {
         "message_ids": [new_id("msg") for _ in new],
         "message_roles": [one.role for one in new],
         "message_contents": [Json(one.content) for one in new],
@@ -150,8 +150,7 @@ def of_new(project_id: str, thread_id: str, new: Sequence[NewMessage]) -> dict[s
         "message_metadata": [Json(one.metadata) for one in new],
     }
     if len(new) == 1:
-        only = {name: values[0] for name, values in columns.items()}
-        return {"project_id": project_id, "thread_id": thread_id, **only}
+        columns = {name: values[0] for name, values in columns.items()}
     return {"project_id": project_id, "thread_id": thread_id, **columns}
 
 

@@ -28,7 +28,7 @@ class Thread:
     metadata: dict[str, str]
 
 
-# Ends with FROM where it is one of several parts of a statement.
+# Goes on with FROM where something says whether.
 INSERT: LiteralString = (
     "INSERT INTO threads (id, project_id, tool_resources, metadata)"
     " SELECT %(thread_id)s, %(project_id)s, %(thread_tool_resources)s, %(thread_metadata)s"
